@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis to HTTP: answers that say how complete they are."""

@@ -1,0 +1,1 @@
+"""Kafka to PostgreSQL and Redis: stores every record exactly once."""

@@ -1,0 +1,1 @@
+"""The operator's command, the embedded servers, and what every process shares."""

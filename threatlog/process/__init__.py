@@ -1,0 +1,1 @@
+"""What every ThreatLog process has: settings, logs, problem answers, metrics."""

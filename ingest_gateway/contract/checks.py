@@ -1,0 +1,138 @@
+"""What makes one decoded event storable: the limits and the checks that HTTP and Kafka share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+import orjson
+
+from ingest_gateway.contract.record import NO_ATTRIBUTES, ReceivedEvent
+from ingest_gateway.contract.rejection import RejectedEventError
+
+# Stored as a small integer that sorts by weight.
+SEVERITIES: Final = ("INFO", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+SEVERITY_CODES: Final = MappingProxyType({name: code for code, name in enumerate(SEVERITIES)})
+# The documented table of other spellings (syslog's and those of common loggers), in any case.
+SEVERITY_ALIASES: Final = MappingProxyType(
+    {
+        "EMERGENCY": "CRITICAL",
+        "EMERG": "CRITICAL",
+        "ALERT": "CRITICAL",
+        "CRIT": "CRITICAL",
+        "FATAL": "CRITICAL",
+        "ERROR": "HIGH",
+        "ERR": "HIGH",
+        "WARNING": "MEDIUM",
+        "WARN": "MEDIUM",
+        "NOTICE": "LOW",
+        "INFORMATIONAL": "INFO",
+        "INFORMATION": "INFO",
+        "DEBUG": "INFO",
+        "TRACE": "INFO",
+    }
+)
+_CANONICAL: Final = {
+    spelling: canonical
+    for name, canonical in [*((s, s) for s in SEVERITIES), *SEVERITY_ALIASES.items()]
+    for spelling in (name, name.lower(), name.capitalize())
+}
+
+# Python and PostgreSQL can both hold these in UTC, whatever offset they were written with.
+EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class EventLimits:
+    """What one event may measure; the same for HTTP and for records produced straight to Kafka."""
+
+    max_event_bytes: int = 512 * 1024
+    max_message_bytes: int = 256 * 1024
+    max_source_chars: int = 256
+    max_attributes_bytes: int = 64 * 1024
+    max_attributes_depth: int = 32
+
+
+def severity_of(spelling: str) -> str:
+    """The canonical severity of any documented spelling. Raises RejectedEventError."""
+    canonical = _CANONICAL.get(spelling) or _CANONICAL.get(spelling.upper())
+    if canonical is None:
+        shown = spelling if len(spelling) <= 32 else spelling[:32] + "…"
+        raise RejectedEventError("bad_severity", f"severity {shown!r} is not one of {', '.join(SEVERITIES)}")
+    return canonical
+
+
+def check_event(event: ReceivedEvent, limits: EventLimits) -> str:
+    """Holds one decoded event to the contract and returns its canonical severity. Raises RejectedEventError.
+
+    Everything PostgreSQL would refuse is refused here, so that no row can fail inside a window's transaction.
+    """
+    severity = _CANONICAL.get(event.severity) or severity_of(event.severity)
+    source, message = event.source, event.message
+    if not 0 < len(source) <= limits.max_source_chars:
+        raise RejectedEventError(
+            "bad_source", f"source has {len(source)} characters; 1 to {limits.max_source_chars} are allowed"
+        )
+    if "\0" in message or "\0" in source:
+        raise RejectedEventError("nul_character", "source or message holds U+0000, which cannot be stored")
+    # A character has at most 4 bytes, so most messages need no encoding to be measured.
+    if len(message) * 4 > limits.max_message_bytes and len(message.encode()) > limits.max_message_bytes:
+        raise RejectedEventError(
+            "message_too_large", f"message has over {limits.max_message_bytes} bytes of UTF-8, the most allowed"
+        )
+    moment = event.timestamp
+    if moment is not None and not EARLIEST <= moment <= LATEST:
+        raise RejectedEventError("bad_timestamp", "timestamp is outside the years 1 to 9999 in UTC")
+    if event.attributes:
+        event.attributes = checked_attributes(event.attributes, limits)
+    return severity
+
+
+def checked_attributes(raw: msgspec.Raw, limits: EventLimits) -> msgspec.Raw:
+    """The sender's bytes when they are a storable object; NO_ATTRIBUTES for null. Raises RejectedEventError."""
+    content = bytes(raw)
+    if content == b"null":
+        return NO_ATTRIBUTES
+    if not content.startswith(b"{"):
+        raise RejectedEventError("bad_attributes", "attributes must be a JSON object")
+    if len(content) > limits.max_attributes_bytes:
+        raise RejectedEventError(
+            "attributes_too_large",
+            f"attributes have {len(content)} bytes; at most {limits.max_attributes_bytes} are allowed",
+        )
+    openings = content.count(b"{") + content.count(b"[")
+    if openings > limits.max_attributes_depth and _depth(content) > limits.max_attributes_depth:
+        raise RejectedEventError(
+            "attributes_too_deep", f"attributes are nested deeper than {limits.max_attributes_depth} levels"
+        )
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise RejectedEventError("bad_attributes", f"attributes are not strict JSON: {error}") from None
+    if b"\\u0000" in content and _holds_nul(content):
+        raise RejectedEventError("nul_character", "attributes hold U+0000, which cannot be stored")
+    return msgspec.Raw(content)
+
+
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def _depth(content: bytes) -> int:
+    deepest = depth = 0
+    for character in _STRING.sub(b"", content):
+        if character in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _holds_nul(content: bytes) -> bool:
+    # An even run of backslashes before it makes `u0000` plain text.
+    return re.search(rb"(?<!\\)(?:\\\\)*\\u0000", content) is not None

@@ -1,0 +1,75 @@
+"""What readers may rely on: the tables and columns, the Redis keys and their members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+# PostgreSQL. The columns are in migrations/0001_store.sql; these names are used in SQL text by writers and readers.
+LOGS: Final = "logs"
+DEFAULT_PARTITION: Final = "logs_default"
+CONSUMER_OFFSETS: Final = "consumer_offsets"
+ROLLUP_MINUTE: Final = "log_rollup_minute"
+ROLLUP_HOUR: Final = "log_rollup_hour"
+ROLLUP_TOTAL: Final = "log_rollup_total"
+DEAD_LETTERS: Final = "dead_letters"
+OFFSET_GAPS: Final = "offset_gaps"
+PROCESS_METRICS: Final = "process_metrics"
+
+# Redis holds only what can be rebuilt from PostgreSQL.
+RECENT_EVENTS: Final = 1000  # newest by event time, kept overall and for each severity
+MINUTE_COUNTS_KEPT_S: Final = 26 * 3600
+# Larger events stand in the recent lists as a stub; the reader fetches the row by (timestamp, id).
+MAX_RECENT_MEMBER_BYTES: Final = 16 * 1024
+# An event dated further ahead would sit on top of every recent list; it is found by a query instead.
+MAX_RECENT_AHEAD_S: Final = 600
+
+# `process_metrics.counters` of the stream application. Latency is from received to stored.
+STORED_EVENTS: Final = "stored_events"
+STORED_PER_SECOND: Final = "stored_per_second"
+LATENCY_SUM_MS: Final = "ingestion_latency_sum_ms"
+LATENCY_COUNT: Final = "ingestion_latency_count"
+LATENCY_HISTOGRAM: Final = "ingestion_latency_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
+# Each bound is 1.15 times the one before: a percentile read from it is right to within 15 %.
+LATENCY_BOUNDS_MS: Final = tuple(round(1.15**step, 3) for step in range(1, 90))
+
+
+@dataclass(frozen=True, slots=True)
+class RedisKeys:
+    """Every Redis key that the stream application writes, under one prefix.
+
+    counts:minute:<unix minute>  sorted set, member `<severity>|<source>`, score the absolute count of the minute
+    counts:total                 sorted set, the same members, score the absolute count over all time
+    recent:all, recent:sev:<n>   sorted sets, score the event's time in microseconds, member the event as JSON
+    stored_until                 hash, Kafka partition -> microseconds: the lists hold everything appended before it
+    seeded                       present while counts and lists are whole; absent after Redis was emptied
+    """
+
+    prefix: str
+
+    def minute_counts(self, unix_minute: int) -> str:
+        return f"{self.prefix}counts:minute:{unix_minute}"
+
+    @property
+    def total_counts(self) -> str:
+        return f"{self.prefix}counts:total"
+
+    @property
+    def recent(self) -> str:
+        return f"{self.prefix}recent:all"
+
+    def recent_of(self, severity_code: int) -> str:
+        return f"{self.prefix}recent:sev:{severity_code}"
+
+    @property
+    def stored_until(self) -> str:
+        return f"{self.prefix}stored_until"
+
+    @property
+    def seeded(self) -> str:
+        return f"{self.prefix}seeded"
+
+
+def count_member(severity: str, source: str) -> str:
+    """The member of a counter set: canonical severity, a bar, the source (which may hold bars itself)."""
+    return f"{severity}|{source}"

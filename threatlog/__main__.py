@@ -1,0 +1,71 @@
+"""The `threatlog` command: runs one part of ThreatLog, or all of it on a laptop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from threatlog.process.load_settings import SettingsError, load_settings
+from threatlog.process.settings import Settings
+
+EXIT_CONFIGURATION = 78
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="settings file [default: config.yaml]")
+@click.pass_context
+def main(context: click.Context, config: Path | None) -> None:
+    """Security logs in over HTTP and Kafka, exactly once into PostgreSQL and Redis, answers out."""
+    context.obj = config
+
+
+def _settings(context: click.Context) -> Settings:
+    try:
+        return load_settings(os.environ, context.obj)
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            click.echo(f"threatlog: {line}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+@main.command()
+@click.pass_context
+def gateway(context: click.Context) -> None:
+    """Run the gateway: HTTP to Kafka."""
+    from ingest_gateway.__main__ import run
+
+    sys.exit(run(_settings(context)))
+
+
+@main.command()
+@click.pass_context
+def stream(context: click.Context) -> None:
+    """Run the stream application: Kafka to PostgreSQL and Redis."""
+    from stream_app.__main__ import run
+
+    sys.exit(run(_settings(context)))
+
+
+@main.command()
+@click.pass_context
+def query(context: click.Context) -> None:
+    """Run the query API: PostgreSQL and Redis to HTTP."""
+    from query_api.__main__ import run
+
+    sys.exit(run(_settings(context)))
+
+
+@main.command()
+@click.pass_context
+def migrate(context: click.Context) -> None:
+    """Create or upgrade the tables in PostgreSQL."""
+    from stream_app.migrate import run
+
+    sys.exit(run(_settings(context).postgres))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The stream application's process: settings -> clients -> pipeline -> Faust worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from ingest_gateway.contract import EventLimits
+from stream_app.contract import RedisKeys
+from stream_app.figures import StreamFigures
+from stream_app.partitions import DayPartitions
+from stream_app.pipeline import Parts, Pipeline, Policy
+from stream_app.postgres_store import PostgresStore
+from stream_app.redis_mirror import RedisMirror, connect
+from stream_app.snapshot import PostgresSnapshots
+from stream_app.status_server import serve_status
+from stream_app.upkeep import Identity, Keeping, Upkeep
+from stream_app.watchdog import Vitals, Watchdog, watch
+from stream_app.workers import run_workers
+from threatlog.process.load_settings import SettingsError, load_settings
+from threatlog.process.logs import configure_logs
+
+if TYPE_CHECKING:
+    from stream_app.faust_app import Positions, StreamApp
+    from threatlog.process.settings import Settings
+
+log = logging.getLogger(__name__)
+EXIT_OK = 0
+EXIT_BUG = 70
+EXIT_UNFINISHED = 75
+EXIT_CONFIGURATION = 78
+# From SIGTERM to the end, whatever hangs; the promise is ten seconds.
+STOP_WITHIN_S = 8.5
+
+
+def run(settings: Settings) -> int:
+    """Runs `ingestion.worker_count` workers until they are told to stop. Returns the exit code."""
+    if settings.ingestion.worker_count > 1:
+        return run_workers(settings)
+    return run_worker(settings)
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs one worker in this process."""
+    configure_logs("stream", settings.log.level)
+    # Faust reads it while it is imported.
+    os.environ.setdefault("F_LOOP", "uvloop")
+    from stream_app.faust_app import run_app
+
+    worker = _build(settings)
+    try:
+        serve_status(settings.stream.metrics_host, settings.stream.metrics_port, worker.registry, worker.ready_checks)
+    except OSError as error:
+        log.error("stream.metrics_port cannot be used", extra={"port": settings.stream.metrics_port, "why": str(error)})
+        return EXIT_CONFIGURATION
+    watch(Watchdog(settings.stream.stall_timeout, time.monotonic()), worker.vitals, worker.end_stuck)
+    run_app(worker.app)
+    return EXIT_UNFINISHED if worker.pipeline.is_writing else EXIT_OK
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The parts of one worker that its threads look at."""
+
+    app: StreamApp
+    pipeline: Pipeline
+    positions: Positions
+    upkeep: Upkeep
+    registry: CollectorRegistry
+
+    def vitals(self) -> Vitals:
+        stored = self.pipeline.stored_offsets
+        ends = {partition: end for partition, (end, _) in self.positions.reached().items()}
+        return Vitals(
+            in_group=self.app.in_group,
+            progress=sum(dict(stored).values()),
+            behind=any(stored.get(partition, 0) < end for partition, end in ends.items()),
+            store_answers=self.upkeep.store_answers,
+            loop_ticks=self.upkeep.ticks,
+        )
+
+    def ready_checks(self) -> dict[str, bool]:
+        return {"consumer_group": self.app.in_group, "postgres": self.upkeep.store_answers}
+
+    def end_stuck(self, reason: str) -> None:
+        log.critical("this worker stands still and ends, to be started anew", extra={"why": reason})
+        os._exit(EXIT_UNFINISHED)
+
+    def arm_stop(self) -> None:
+        def end() -> None:
+            log.error("stopping took too long; what is not acknowledged will be delivered again")
+            os._exit(EXIT_UNFINISHED if self.pipeline.is_writing else EXIT_OK)
+
+        timer = threading.Timer(STOP_WITHIN_S, end)
+        timer.daemon = True
+        timer.start()
+
+
+def _fail(error: Exception) -> None:
+    """Our bug, or a topic that cannot be right: nothing is acknowledged, so nothing is lost by ending at once."""
+    log.critical("the worker ends", exc_info=error)
+    os._exit(EXIT_BUG)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _build(settings: Settings) -> _Worker:
+    from stream_app.faust_app import KafkaLog, Positions, build_app
+
+    topic = settings.kafka.topic
+    name = f"stream-{socket.gethostname()}-{os.getpid()}"
+    window_store, upkeep_store, slow_store = (PostgresStore(settings.postgres, topic, name) for _ in range(3))
+    window_days, upkeep_days, closed_days = (
+        DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
+        for store in (window_store, upkeep_store, slow_store)
+    )
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    figures = StreamFigures(registry, time.time, window_days.allowed)
+    mirror = RedisMirror(
+        connect(settings.redis),
+        RedisKeys(settings.redis.key_prefix),
+        PostgresSnapshots(upkeep_store, topic),
+        time.time,
+    )
+    kafka = KafkaLog(topic)
+    pipeline = Pipeline(
+        Policy(topic, settings.ingestion.batch_size, settings.ingestion.batch_timeout, event_limits(settings)),
+        Parts(window_store, window_days, mirror, kafka, figures),
+        random.Random(),  # noqa: S311 - jitter
+        _fail,
+    )
+    app = build_app(settings, pipeline, name)
+    kafka.app = app
+    positions = Positions(app, topic)
+    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, figures)
+    identity = Identity(f"{name}-{int(time.time())}", _now())
+    upkeep = Upkeep(identity, keeping, positions, lambda: pipeline.stored_offsets, lambda: app.buffered.count)
+    worker = _Worker(app, pipeline, positions, upkeep, registry)
+    app.upkeep = upkeep
+    app.on_stopping = worker.arm_stop
+    return worker
+
+
+def event_limits(settings: Settings) -> EventLimits:
+    """The limits of one event, as the contract takes them."""
+    limits = settings.limits
+    return EventLimits(
+        max_event_bytes=limits.max_event_bytes,
+        max_message_bytes=limits.max_message_bytes,
+        max_source_chars=limits.max_source_chars,
+        max_attributes_bytes=limits.max_attributes_bytes,
+        max_attributes_depth=limits.max_attributes_depth,
+    )
+
+
+def main() -> None:
+    """Runs with the settings of the environment."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
+    sys.exit(run(settings))
+
+
+if __name__ == "__main__":
+    main()

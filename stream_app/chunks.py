@@ -1,0 +1,60 @@
+"""A chunk: all records that one fetch returned for one partition, in offset order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Record(Protocol):
+    """One Kafka record as the consumer hands it over."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Broker's append time, milliseconds since 1970."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class BufferedEvents:
+    """How many fetched events are alive in memory, for the cap `ingestion.buffer_size`."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Chunk:
+    """Records of one partition, non-empty, offsets ascending.
+
+    `position` is where the consumer stood before the fetch: every offset from `position` to `records[0].offset` is
+    absent from the log (compacted, a transaction's marker, or gone by retention). `offset` and `timestamp` are the
+    last record's.
+    """
+
+    __slots__ = ("_buffered", "offset", "partition", "position", "records", "timestamp", "topic")
+
+    def __init__(
+        self, topic: str, partition: int, position: int, records: Sequence[Record], buffered: BufferedEvents
+    ) -> None:
+        last = records[-1]
+        self.topic, self.partition, self.position, self.records = topic, partition, position, records
+        self.offset, self.timestamp = last.offset, last.timestamp
+        self._buffered = buffered
+        buffered.count += len(records)
+
+    def __del__(self) -> None:
+        # Chunks leave by being stored, by a rebalance, or by a seek; counting where they die misses none of the ways.
+        self._buffered.count -= len(self.records)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last record."""
+        return self.offset + 1

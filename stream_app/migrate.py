@@ -1,0 +1,56 @@
+"""Creates and upgrades the tables from migrations/*.sql with yoyo; safe to run from several places at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import psycopg
+import yoyo
+
+if TYPE_CHECKING:
+    from threatlog.process.settings import Postgres
+
+log = logging.getLogger(__name__)
+MIGRATIONS = Path(__file__).parent / "migrations"
+# How long to wait for PostgreSQL to come up: as long as a container may take on a slow disk.
+WAIT_S = 60.0
+EXIT_UNAVAILABLE = 75
+
+
+def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
+    """Applies what is missing and prints it. Returns the exit code: 0, or 75 when PostgreSQL did not answer."""
+    try:
+        backend = _connect(_url(settings), wait_s)
+    except psycopg.OperationalError as error:
+        print(f"threatlog: PostgreSQL at {settings.host}:{settings.port} did not answer in {wait_s:.0f} s: {error}")
+        return EXIT_UNAVAILABLE
+    migrations = yoyo.read_migrations(str(MIGRATIONS))
+    with backend.lock():
+        missing = backend.to_apply(migrations)
+        backend.apply_migrations(missing)
+    print(f"applied {', '.join(migration.id for migration in missing)}" if missing else "the tables are up to date")
+    return 0
+
+
+def _connect(url: str, wait_s: float) -> yoyo.backends.DatabaseBackend:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return yoyo.get_backend(url)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.25)
+
+
+def _url(s: Postgres) -> str:
+    credentials = quote(s.user, safe="")
+    if s.password.get_secret_value():
+        credentials += ":" + quote(s.password.get_secret_value(), safe="")
+    if s.host.startswith("/"):
+        return f"postgresql+psycopg://{credentials}@/{quote(s.database)}?{urlencode({'host': s.host, 'port': s.port})}"
+    return f"postgresql+psycopg://{credentials}@{s.host}:{s.port}/{quote(s.database)}"

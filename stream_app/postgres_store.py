@@ -1,0 +1,253 @@
+"""PostgreSQL: the window's transaction that makes delivery exactly-once. The only file that imports asyncpg."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from stream_app import statements as sql
+from stream_app.outcomes import OffsetsMovedError, Stored, StoreUnavailableError, Window
+from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
+
+if TYPE_CHECKING:
+    from threatlog.process.settings import Postgres
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+# asyncpg 0.32 has no time-out of its own, and asyncio.wait_for around it waits for the server all the same.
+COMMAND_TIMEOUT_S = 30.0
+_SERVER_SETTINGS = {
+    "TimeZone": "UTC",
+    "application_name": "threatlog-stream",
+    # A frozen worker must not hold its locks for ever.
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+# SQLSTATE classes that say nothing about our data: connection, rollback (deadlock), resources, operator, system.
+_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
+# Read-only (a failover), and a database that does not exist yet.
+_TRANSIENT_STATES = frozenset({"25006", "3D000"})
+_REFUSED_CLASSES = ("22", "23", "54")
+
+
+class _DuplicateKeysError(Exception):
+    """COPY met a (ts, id) that is stored already; the window is redone through the staging table."""
+
+
+class _RefusedRowError(Exception):
+    """PostgreSQL refused a row that our checks let through."""
+
+
+class PostgresStore:
+    """One connection, opened when it is needed and opened anew after any trouble."""
+
+    def __init__(self, settings: Postgres, topic: str, worker: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._worker = worker
+        self._connection: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def positions(self, beginnings: Mapping[int, int]) -> dict[int, int]:
+        """The stored offsets of these partitions; a new one starts at its beginning. Raises StoreUnavailableError."""
+        partitions, offsets = list(beginnings), list(beginnings.values())
+        async with self._session() as connection, connection.transaction():
+            await connection.execute(sql.CREATE_OFFSETS, self._topic, partitions, offsets, self._worker)
+            found = await connection.fetch(sql.READ_OFFSETS, self._topic, partitions)
+        return {row["partition"]: row["next_offset"] for row in found}
+
+    async def write(self, window: Window) -> Stored:
+        """Stores one window whole, or nothing of it. Raises OffsetsMovedError or StoreUnavailableError."""
+        async with self._session() as connection:
+            try:
+                return await self._transaction(connection, window, staged=False)
+            except (_DuplicateKeysError, _RefusedRowError):
+                return await self._transaction(connection, window, staged=True)
+
+    async def _transaction(self, connection: Connection, window: Window, *, staged: bool) -> Stored:
+        """The order that makes delivery exactly-once:
+
+        1. Lock the stored offsets of the window's partitions. Other offsets than the window was cut for: nothing is
+           written. This turns away redeliveries, and a worker that lost the partition.
+        2. COPY the rows. A repeated (ts, id) fails it; then the window is redone through the staging table.
+        3. Write the dead letters and the losses: a record is a row, a dead letter, or counted as lost; never nothing.
+        4. Move the offsets.
+        5. Add the rows really inserted to the rollups; last, since other workers wait for the same cells.
+        COMMIT makes all of it true at once. Only then is Redis told, and only after that is Kafka acknowledged.
+        """
+        async with connection.transaction():
+            await self._lock_offsets(connection, window.fenced.starts)  # 1
+            rows: Sequence[Row] = window.prepared.rows
+            refused: Sequence[DeadLetter] = ()
+            if rows and staged:
+                rows, refused = await self._insert_staged(connection, rows)  # 2
+            elif rows:
+                await self._copy(connection, rows)  # 2
+            dead_letters = [*window.prepared.dead_letters, *refused]
+            await self._write_dead_letters(connection, dead_letters, window)  # 3
+            await self._move_offsets(connection, window)  # 4
+            minutes, totals = await self._add_to_rollups(connection, rows)  # 5
+        duplicates = len(window.prepared.rows) - len(rows) - len(refused)
+        return Stored(rows, duplicates, len(dead_letters), minutes, totals)
+
+    async def _lock_offsets(self, connection: Connection, expected: Mapping[int, int]) -> None:
+        found = await connection.fetch(sql.LOCK_OFFSETS, self._topic, list(expected))
+        stored = {row["partition"]: row["next_offset"] for row in found}
+        if stored != dict(expected):
+            raise OffsetsMovedError(stored)
+
+    async def _copy(self, connection: Connection, rows: Sequence[Row], table: str = "logs") -> None:
+        try:
+            await connection.copy_to_table(
+                table,
+                source=io.BytesIO(copy_payload(rows)),
+                columns=list(LOG_COLUMNS),
+                format="binary",
+                timeout=COMMAND_TIMEOUT_S,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise _DuplicateKeysError from error
+        except asyncpg.PostgresError as error:
+            if (error.sqlstate or "").startswith(_REFUSED_CLASSES):
+                raise _RefusedRowError from error
+            raise
+
+    async def _insert_staged(self, connection: Connection, rows: Sequence[Row]) -> tuple[list[Row], list[DeadLetter]]:
+        await connection.execute(sql.CREATE_STAGING)
+        refused = await self._stage(connection, rows)
+        found = await connection.fetch(sql.INSERT_STAGED)
+        inserted = {(row["ts_us"], row["id"].bytes) for row in found}
+        kept = []
+        for row in rows:
+            key = (row.ts_us, row.id)
+            if key in inserted:
+                inserted.remove(key)
+                kept.append(row)
+        return kept, [row.as_dead_letter() for row in refused]
+
+    async def _stage(self, connection: Connection, rows: Sequence[Row]) -> list[Row]:
+        """Copies rows into the staging table, halving them around any that PostgreSQL refuses; returns the refused."""
+        try:
+            async with connection.transaction():
+                await self._copy(connection, rows, "staged_logs")
+        except _RefusedRowError:
+            if len(rows) == 1:
+                return list(rows)
+            middle = len(rows) // 2
+            return [*await self._stage(connection, rows[:middle]), *await self._stage(connection, rows[middle:])]
+        return []
+
+    async def _write_dead_letters(self, connection: Connection, letters: Sequence[DeadLetter], window: Window) -> None:
+        if letters:
+            columns = zip(
+                *((d.partition, d.offset, d.reason, d.detail, d.key, d.payload, d.appended_ms) for d in letters),
+                strict=True,
+            )
+            await connection.execute(sql.ADD_DEAD_LETTERS, self._topic, *map(list, columns))
+        if window.losses:
+            columns = zip(*((loss.partition, loss.start, loss.end) for loss in window.losses), strict=True)
+            await connection.execute(sql.ADD_OFFSET_GAPS, self._topic, *map(list, columns))
+
+    async def _move_offsets(self, connection: Connection, window: Window) -> None:
+        offsets = window.fenced.next_offsets
+        times = [window.fenced.appended_ms[partition] for partition in offsets]
+        await connection.execute(
+            sql.MOVE_OFFSETS, self._topic, list(offsets), list(offsets.values()), times, self._worker
+        )
+
+    async def _add_to_rollups(
+        self, connection: Connection, rows: Sequence[Row]
+    ) -> tuple[dict[Cell, int], dict[tuple[int, str], int]]:
+        if not rows:
+            return {}, {}
+        cells = cells_of(rows)
+        columns = [[cell[i] for cell in cells] for i in range(3)]
+        found = await connection.fetch(sql.ADD_TO_ROLLUPS, *columns, list(cells.values()))
+        minutes = {Cell(r["minute"], r["severity"], r["source"]): r["n"] for r in found if r["minute"] is not None}
+        totals = {
+            (r["severity"], r["source"]): r["n"] for r in found if r["minute"] is None and r["severity"] is not None
+        }
+        return minutes, totals
+
+    async def move_stored_until(self, reached: Mapping[int, tuple[int, int]]) -> None:
+        """Partition -> (end offset, milliseconds): what was appended before then is stored up to that end."""
+        columns = [list(reached), [end for end, _ in reached.values()], [ms for _, ms in reached.values()]]
+        async with self._session() as connection:
+            await connection.execute(sql.MOVE_STORED_UNTIL, self._topic, *columns, self._worker)
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        """Runs one statement. Raises StoreUnavailableError."""
+        async with self._session() as connection:
+            await connection.execute(statement, *arguments)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of one query. Raises StoreUnavailableError."""
+        async with self._session() as connection:
+            return await connection.fetch(statement, *arguments)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """The connection, for work that needs several statements. Raises StoreUnavailableError."""
+        async with self._session() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Connection]:
+        async with self._lock:
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                yield self._connection
+            except BaseException as error:
+                if self._leaves_connection_usable(error):
+                    raise
+                self._discard()
+                if _is_transient(error):
+                    raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
+                raise
+
+    @staticmethod
+    def _leaves_connection_usable(error: BaseException) -> bool:
+        return isinstance(error, OffsetsMovedError | _DuplicateKeysError | _RefusedRowError)
+
+    async def _connect(self) -> Connection:
+        s = self._settings
+        return await asyncpg.connect(
+            host=s.host,
+            port=s.port,
+            user=s.user,
+            database=s.database,
+            password=s.password.get_secret_value() or None,
+            timeout=s.connect_timeout,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=_SERVER_SETTINGS,
+        )
+
+    def _discard(self) -> None:
+        if self._connection is not None:
+            # Not close(): that would wait for a server that may be frozen.
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        """Closes the connection, waiting at most a second."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=1)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)

@@ -1,0 +1,208 @@
+"""From records to what one transaction writes: COPY rows, rollup cells, dead letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import itemgetter
+from struct import Struct
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from ingest_gateway.contract import (
+    SEVERITY_CODES,
+    EventLimits,
+    EventRecord,
+    RejectedEventError,
+    check_event,
+    decode_record,
+    id_of_position,
+    moment_of,
+    time_of_id,
+)
+from stream_app.chunks import Record
+from stream_app.fence import Span
+
+# PostgreSQL counts microseconds from here.
+_PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+PG_EPOCH_US: Final = 946_684_800_000_000
+_MINUTE_US: Final = 60_000_000
+MINUTES_IN_DAY: Final = 1440
+
+# Binary COPY as in the "Binary Format" section of PostgreSQL's page on COPY: a field is a length and its bytes.
+COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
+COPY_TRAILER: Final = Struct(">h").pack(-1)
+LOG_COLUMNS: Final = ("id", "ts", "severity", "source", "message", "attributes", "received_at")
+_head: Final = Struct(">hi16siqihi").pack  # 7 fields | id | ts | severity | length of source
+_length: Final = Struct(">i").pack
+_null_then_time: Final = Struct(">iiq").pack  # attributes NULL | received_at
+_time: Final = Struct(">iq").pack
+
+
+_by_time_and_id: Final = itemgetter(0, 1)
+
+
+class Row(NamedTuple):
+    """One event ready for COPY. Rows sort by (ts, id), the order of the unique index."""
+
+    ts_us: int  # microseconds since 1970
+    id: bytes  # 16 bytes
+    copy_bytes: bytes
+    severity: int
+    received_us: int
+    event: EventRecord
+    partition: int
+    record: Record
+
+    def as_dead_letter(self) -> DeadLetter:
+        """This record as one that PostgreSQL refused although our checks let it through."""
+        refusal = RejectedEventError("refused_by_store", "PostgreSQL refused the row")
+        return _dead_letter(self.partition, self.record, refusal)
+
+
+class Cell(NamedTuple):
+    """One cell of the minute rollup."""
+
+    unix_minute: int
+    severity: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be stored as an event, kept whole."""
+
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    key: bytes | None
+    payload: bytes | None
+    appended_ms: int
+
+
+@dataclass(slots=True)
+class Prepared:
+    """The contents of one window. `rows` are sorted by (ts, id)."""
+
+    rows: list[Row] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def cells(self) -> Counter[Cell]:
+        """How many rows each (minute, severity, source) gets."""
+        return cells_of(self.rows)
+
+    def first_reason(self) -> str:
+        """Reason and words of the first dead letter."""
+        return f"{self.dead_letters[0].reason}: {self.dead_letters[0].detail}" if self.dead_letters else ""
+
+    def days(self) -> set[int]:
+        """The days (since 1970) that the rows fall on."""
+        return {minute // MINUTES_IN_DAY for minute in {row.ts_us // _MINUTE_US for row in self.rows}}
+
+
+def cells_of(rows: Sequence[Row]) -> Counter[Cell]:
+    """How many rows each (minute, severity, source) holds."""
+    counts = Counter([(row[0] // _MINUTE_US, row[3], row[5].source) for row in rows])
+    return Counter({Cell(*key): count for key, count in counts.items()})
+
+
+def copy_payload(rows: Sequence[Row]) -> bytes:
+    """The rows as one binary COPY of LOG_COLUMNS."""
+    return b"".join([COPY_HEADER, *[row[2] for row in rows], COPY_TRAILER])
+
+
+def prepare(topic: str, spans: Sequence[Span], limits: EventLimits) -> Prepared:
+    """Decodes, checks and encodes every record of the spans; what cannot be stored becomes a dead letter."""
+    prepared = Prepared()
+    encoder = _RowEncoder(topic)
+    add_row = prepared.rows.append
+    for span in spans:
+        partition = span.partition
+        for record in span.records:
+            try:
+                event = decode_record(record.value)
+                severity = check_event(event, limits)
+                if record.value is not None and len(record.value) > limits.max_event_bytes:
+                    raise RejectedEventError(
+                        "event_too_large", f"the record has over {limits.max_event_bytes} bytes, the most allowed"
+                    )
+                if event.id is not None and event.timestamp is None:
+                    _settle_time_of_id(event)
+            except RejectedEventError as error:
+                prepared.dead_letters.append(_dead_letter(partition, record, error))
+            else:
+                add_row(encoder.row(event, severity, partition, record))
+    # By key, so that of two equal (ts, id) the first to arrive stays first.
+    prepared.rows.sort(key=_by_time_and_id)
+    return prepared
+
+
+def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> DeadLetter:
+    return DeadLetter(
+        partition, record.offset, error.code, error.detail, record.key, record.value, max(record.timestamp, 0)
+    )
+
+
+class _RowEncoder:
+    """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
+
+    __slots__ = ("_last_received", "_last_received_us", "_last_tail", "_sources", "_topic_tag")
+
+    def __init__(self, topic: str) -> None:
+        self._topic_tag = crc32(topic.encode())
+        self._sources: dict[str, bytes] = {}
+        self._last_received: datetime | None = None
+        self._last_received_us = 0
+        self._last_tail = b""
+
+    def row(self, event: EventRecord, severity: str, partition: int, record: Record) -> Row:
+        appended_us = record.timestamp * 1000
+        received_us, tail = self._receipt(event, appended_us)
+        if event.timestamp is None:
+            # Absent: the time of receipt, which for a direct record never changes: it is the broker's append time.
+            event.timestamp = moment_of(received_us)
+        since = event.timestamp - _PG_EPOCH
+        pg_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        ts_us = pg_us + PG_EPOCH_US
+        if event.id is not None:
+            identifier = event.id.int.to_bytes(16, "big")
+        else:
+            identifier = id_of_position(ts_us, partition, record.offset, self._topic_tag)
+        source = self._sources.get(event.source)
+        if source is None:
+            source = self._sources[event.source] = event.source.encode()
+        message = event.message.encode()
+        code = SEVERITY_CODES[severity]
+        if event.attributes:
+            attributes = bytes(event.attributes)
+            tail = _length(len(attributes)) + attributes + tail[4:]
+        head = _head(7, 16, identifier, 8, pg_us, 2, code, len(source))
+        copy_bytes = b"".join((head, source, _length(len(message)), message, tail))
+        return Row(ts_us, identifier, copy_bytes, code, received_us, event, partition, record)
+
+    def _receipt(self, event: EventRecord, appended_us: int) -> tuple[int, bytes]:
+        received = event.received_at
+        if received is None:
+            return appended_us, _null_then_time(-1, 8, appended_us - PG_EPOCH_US)
+        if received != self._last_received:
+            since = received - _PG_EPOCH
+            us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds + PG_EPOCH_US
+            self._last_received, self._last_received_us = received, us
+            self._last_tail = _null_then_time(-1, 8, us - PG_EPOCH_US)
+        # A sender that writes a receipt later than the broker's own is not believed.
+        if self._last_received_us > appended_us + 999:
+            return appended_us, _null_then_time(-1, 8, appended_us - PG_EPOCH_US)
+        return self._last_received_us, self._last_tail
+
+
+def _settle_time_of_id(event: EventRecord) -> None:
+    """Gives an event with an id and no timestamp the time inside its id. Raises RejectedEventError."""
+    assert event.id is not None
+    event.timestamp = time_of_id(event.id)
+    if event.timestamp is None:
+        raise RejectedEventError(
+            "id_without_timestamp", "an event with an id needs a timestamp, unless the id is a version-7 UUID"
+        )

@@ -1,0 +1,186 @@
+"""Redis: counters and recent events, told after each commit, rebuilt from PostgreSQL when in doubt.
+
+The only file of this service that imports redis. Redis costs speed only: nothing here raises, every wait is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ingest_gateway.contract import SEVERITIES
+from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys, count_member
+from stream_app.outcomes import Stored, StoreUnavailableError
+from stream_app.recent_event import member_of_row
+
+if TYPE_CHECKING:
+    from redis.asyncio.client import Pipeline
+
+    from threatlog.process import settings as configuration
+
+log = logging.getLogger(__name__)
+# Longer than a query may wait: the worker would rather wait a little than rebuild everything.
+COMMAND_TIMEOUT_S = 1.0
+_RETRY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that Redis holds, as PostgreSQL has it. Members are as `recent_event` makes them."""
+
+    minute_counts: Mapping[int, Mapping[str, int]]
+    total_counts: Mapping[str, int]
+    recent: Mapping[int | None, Sequence[tuple[bytes, int]]]  # severity (None: all) -> (member, time in us)
+    stored_until_us: Mapping[int, int]
+
+
+class SnapshotSource(Protocol):
+    """Reads a Snapshot from PostgreSQL. Raises StoreUnavailableError."""
+
+    async def snapshot(self, now_s: float) -> Snapshot: ...
+
+
+def connect(settings: configuration.Redis) -> Redis:
+    """A client whose every command is bounded in time."""
+    return Redis(
+        host=settings.host,
+        port=settings.port,
+        db=settings.database,
+        password=settings.password.get_secret_value() or None,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        socket_connect_timeout=COMMAND_TIMEOUT_S,
+    )
+
+
+class RedisMirror:
+    """Keeps the keys of RedisKeys true, or absent."""
+
+    def __init__(self, client: Redis, keys: RedisKeys, source: SnapshotSource, now_s: Callable[[], float]) -> None:
+        self._client = client
+        self._keys = keys
+        self._source = source
+        self._now_s = now_s
+        self._stale = True
+        self._away_until_s = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    def mark_stale(self) -> None:
+        """Something was stored that Redis was not told of; it is rebuilt before it is next told anything."""
+        self._stale = True
+
+    async def apply(self, stored: Stored, until_ms: Mapping[int, int]) -> None:
+        """Tells Redis what one window made true."""
+        until_us = {partition: ms * 1000 for partition, ms in until_ms.items()}
+
+        async def tell(pipe: Pipeline) -> None:
+            self._add_counts(pipe, stored)
+            self._add_recent(pipe, stored)
+            self._move_until(pipe, until_us)
+
+        await self._attempt(tell)
+
+    async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
+        """At the end of partitions: the lists hold everything appended before these times."""
+        until_us = {partition: ms * 1000 for partition, ms in until_ms.items()}
+
+        async def tell(pipe: Pipeline) -> None:
+            self._move_until(pipe, until_us)
+
+        await self._attempt(tell)
+
+    async def _attempt(self, tell: Callable[[Pipeline], Awaitable[None]]) -> None:
+        async with self._one_at_a_time:
+            await self._attempt_now(tell, self._now_s())
+
+    async def _attempt_now(self, tell: Callable[[Pipeline], Awaitable[None]], now_s: float) -> None:
+        if now_s < self._away_until_s:
+            self._stale = True
+            return
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S * 5):
+                if self._stale or not await self._client.exists(self._keys.seeded):
+                    await self._rebuild(now_s)
+                pipe = self._client.pipeline(transaction=True)
+                await tell(pipe)
+                await pipe.execute()
+        except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
+            self._stale = True
+            self._away_until_s = now_s + _RETRY_AFTER_S
+            log.warning("Redis is away; answers come from PostgreSQL until it is back", extra={"why": repr(error)})
+
+    async def _rebuild(self, now_s: float) -> None:
+        """Every value is absolute or a set member, so other workers may write at the same time."""
+        snapshot = await self._source.snapshot(now_s)
+        keys = self._keys
+        pipe = self._client.pipeline(transaction=True)
+        expires_s = int(now_s) + MINUTE_COUNTS_KEPT_S
+        for minute, counts in snapshot.minute_counts.items():
+            pipe.zadd(keys.minute_counts(minute), dict(counts), gt=True)
+            pipe.expireat(keys.minute_counts(minute), max(minute * 60 + MINUTE_COUNTS_KEPT_S, expires_s - 3600))
+        if snapshot.total_counts:
+            pipe.zadd(keys.total_counts, dict(snapshot.total_counts), gt=True)
+        for severity, members in snapshot.recent.items():
+            self._push(pipe, keys.recent if severity is None else keys.recent_of(severity), members)
+        self._move_until(pipe, snapshot.stored_until_us)
+        pipe.set(keys.seeded, "1")
+        await pipe.execute()
+        self._stale = False
+        log.info("rebuilt counters and recent events in Redis")
+
+    def _add_counts(self, pipe: Pipeline, stored: Stored) -> None:
+        minutes: dict[int, dict[str, int]] = {}
+        for cell, count in stored.minute_counts.items():
+            member = count_member(SEVERITIES[cell.severity], cell.source)
+            minutes.setdefault(cell.unix_minute, {})[member] = count
+        oldest = int(self._now_s()) - MINUTE_COUNTS_KEPT_S
+        for minute, counts in minutes.items():
+            if minute * 60 >= oldest:
+                key = self._keys.minute_counts(minute)
+                pipe.zadd(key, counts, gt=True)
+                pipe.expire(key, MINUTE_COUNTS_KEPT_S)
+        if stored.total_counts:
+            totals = {count_member(SEVERITIES[s], source): n for (s, source), n in stored.total_counts.items()}
+            pipe.zadd(self._keys.total_counts, totals, gt=True)
+
+    def _add_recent(self, pipe: Pipeline, stored: Stored) -> None:
+        latest_us = int((self._now_s() + MAX_RECENT_AHEAD_S) * 1_000_000)
+        newest: dict[int, list[tuple[bytes, int]]] = {}
+        overall: list[tuple[bytes, int]] = []
+        for row in reversed(stored.rows):
+            if row.ts_us > latest_us:
+                continue
+            of_severity = newest.setdefault(row.severity, [])
+            if len(of_severity) < RECENT_EVENTS:
+                member = (member_of_row(row), row.ts_us)
+                of_severity.append(member)
+                if len(overall) < RECENT_EVENTS:
+                    overall.append(member)
+            elif len(newest) == len(SEVERITIES) and all(len(m) >= RECENT_EVENTS for m in newest.values()):
+                break
+        self._push(pipe, self._keys.recent, overall)
+        for severity, members in newest.items():
+            self._push(pipe, self._keys.recent_of(severity), members)
+
+    @staticmethod
+    def _push(pipe: Pipeline, key: str, members: Sequence[tuple[bytes, int]]) -> None:
+        if members:
+            pipe.zadd(key, dict(members))
+            pipe.zremrangebyrank(key, 0, -RECENT_EVENTS - 1)
+
+    def _move_until(self, pipe: Pipeline, until_us: Mapping[int, int]) -> None:
+        if until_us:
+            values: dict[Any, Any] = {str(partition): us for partition, us in until_us.items()}
+            pipe.hset(self._keys.stored_until, mapping=values)
+
+    async def close(self) -> None:
+        """Closes the client's connections."""
+        try:
+            await asyncio.wait_for(self._client.aclose(), COMMAND_TIMEOUT_S)
+        except (RedisError, OSError, TimeoutError):
+            log.debug("Redis did not say goodbye")

@@ -1,0 +1,92 @@
+"""Every SQL text of the window's transaction and of the tables around it."""
+
+from typing import Final
+
+# Also the fence against a worker that lost the partition: it waits here, then finds other offsets than it expects.
+LOCK_OFFSETS: Final = """
+SELECT partition, next_offset FROM consumer_offsets
+WHERE topic = $1 AND partition = ANY($2::int[]) ORDER BY partition FOR UPDATE"""
+
+READ_OFFSETS: Final = """
+SELECT partition, next_offset FROM consumer_offsets WHERE topic = $1 AND partition = ANY($2::int[])"""
+
+# A partition never seen before starts where its log starts; `stored_until` says that nothing is known to be stored yet.
+CREATE_OFFSETS: Final = """
+INSERT INTO consumer_offsets (topic, partition, next_offset, stored_until, worker)
+SELECT $1, p, o, to_timestamp(0), $4 FROM unnest($2::int[], $3::bigint[]) AS v (p, o)
+ON CONFLICT (topic, partition) DO NOTHING"""
+
+MOVE_OFFSETS: Final = """
+UPDATE consumer_offsets AS c
+SET next_offset = v.o, stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), worker = $5,
+    updated_at = clock_timestamp()
+FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
+WHERE c.topic = $1 AND c.partition = v.p"""
+
+# At the end of a partition: all that was appended before this time is stored. True for whoever says it, so no fence.
+MOVE_STORED_UNTIL: Final = """
+UPDATE consumer_offsets AS c
+SET stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), worker = $5, updated_at = clock_timestamp()
+FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
+WHERE c.topic = $1 AND c.partition = v.p AND c.next_offset >= v.o"""
+
+# Rows are locked in one order (minutes, hours, totals; each sorted), so that two workers never wait in a circle.
+ADD_TO_ROLLUPS: Final = """
+WITH cells AS (
+    SELECT to_timestamp(m * 60) AS minute, to_timestamp(m / 60 * 3600) AS hour, s AS severity, o AS source, n
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[]) AS v (m, s, o, n)
+), minutes AS (
+    INSERT INTO log_rollup_minute AS t (bucket, severity, source, n)
+    SELECT minute, severity, source, n FROM cells ORDER BY 1, 2, 3
+    ON CONFLICT (bucket, severity, source) DO UPDATE SET n = t.n + excluded.n RETURNING bucket, severity, source, n
+), hours AS (
+    INSERT INTO log_rollup_hour AS t (bucket, severity, source, n)
+    SELECT hour, severity, source, sum(n) FROM cells GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    ON CONFLICT (bucket, severity, source) DO UPDATE SET n = t.n + excluded.n RETURNING 1
+), totals AS (
+    INSERT INTO log_rollup_total AS t (severity, source, n)
+    SELECT severity, source, sum(n) FROM cells GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (severity, source) DO UPDATE SET n = t.n + excluded.n RETURNING severity, source, n
+)
+SELECT extract(epoch FROM bucket)::bigint / 60 AS minute, severity, source, n FROM minutes
+UNION ALL SELECT NULL, severity, source, n FROM totals
+UNION ALL SELECT NULL, NULL, NULL, count(*) FROM hours"""
+
+ADD_DEAD_LETTERS: Final = """
+INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at)
+SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0)
+FROM unnest($2::int[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[])
+     AS v (p, o, r, d, k, b, ms)
+ON CONFLICT (topic, partition, "offset") DO NOTHING"""
+
+ADD_OFFSET_GAPS: Final = """
+INSERT INTO offset_gaps (topic, partition, from_offset, to_offset)
+SELECT $1, p, a, z FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, a, z)
+ON CONFLICT (topic, partition, from_offset) DO NOTHING"""
+
+CREATE_STAGING: Final = """
+CREATE TEMP TABLE IF NOT EXISTS staged_logs (LIKE logs) ON COMMIT DELETE ROWS"""
+
+# A repeated (ts, id), stored earlier or twice in this window, is left out: the first one stored wins.
+INSERT_STAGED: Final = """
+INSERT INTO logs (id, ts, severity, source, message, attributes, received_at)
+SELECT id, ts, severity, source, message, attributes, received_at FROM staged_logs ORDER BY ctid
+ON CONFLICT (ts, id) DO NOTHING
+RETURNING (extract(epoch FROM ts) * 1000000)::bigint AS ts_us, id"""
+
+REPORT_PROCESS: Final = """
+INSERT INTO process_metrics (process, role, started_at, updated_at, counters)
+VALUES ($1, $2, $3, clock_timestamp(), $4::jsonb)
+ON CONFLICT (process) DO UPDATE SET updated_at = excluded.updated_at, counters = excluded.counters"""
+
+RECENT: Final = """
+SELECT id, ts, severity, source, message, attributes, received_at FROM logs
+WHERE ts <= $1 AND ($2::smallint IS NULL OR severity = $2) ORDER BY ts DESC, id DESC LIMIT $3"""
+
+MINUTE_COUNTS: Final = """
+SELECT extract(epoch FROM bucket)::bigint / 60 AS minute, severity, source, n FROM log_rollup_minute
+WHERE bucket >= $1"""
+
+TOTAL_COUNTS: Final = "SELECT severity, source, n FROM log_rollup_total"
+
+STORED_UNTIL: Final = "SELECT partition, stored_until FROM consumer_offsets WHERE topic = $1"

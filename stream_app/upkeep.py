@@ -1,0 +1,128 @@
+"""What a worker does besides windows: positions at partition ends, its own figures, day partitions, the watchdog."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from stream_app import statements as sql
+from stream_app.figures import StreamFigures
+from stream_app.outcomes import StoreUnavailableError
+from stream_app.partitions import DayPartitions
+from stream_app.postgres_store import PostgresStore
+from stream_app.redis_mirror import RedisMirror
+
+log = logging.getLogger(__name__)
+SAMPLE_INTERVAL_S = 0.1
+REPORT_INTERVAL_S = 1.0
+PARTITIONS_INTERVAL_S = 60.0
+
+
+class Positions(Protocol):
+    """What upkeep needs to know of the consumer."""
+
+    def assigned(self) -> list[int]: ...
+    def reached(self) -> dict[int, tuple[int, int]]:
+        """Partition -> (end offset, ms): the end held everything appended before that time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this worker is, in `process_metrics` and in `consumer_offsets.worker`."""
+
+    process: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What upkeep works on. `store` and `slow_store` are connections of its own, so that windows never wait for it."""
+
+    store: PostgresStore
+    slow_store: PostgresStore
+    mirror: RedisMirror
+    days: DayPartitions
+    closed_days: DayPartitions
+    figures: StreamFigures
+
+
+class Upkeep:
+    """Three loops that end with the process; trouble in one of them is logged and tried again."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        keeping: Keeping,
+        positions: Positions,
+        stored_offsets: Callable[[], Mapping[int, int]],
+        buffered: Callable[[], int],
+    ) -> None:
+        self._identity = identity
+        self._keeping = keeping
+        self._positions = positions
+        self._stored_offsets = stored_offsets
+        self._buffered = buffered
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ticks = 0
+        self.store_answers = False
+
+    def start(self) -> None:
+        """Starts the loops on the running event loop."""
+        loops = (
+            (self._sample, SAMPLE_INTERVAL_S),
+            (self._report, REPORT_INTERVAL_S),
+            (self._keep_partitions, PARTITIONS_INTERVAL_S),
+        )
+        self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
+
+    async def stop(self) -> None:
+        """Ends the loops; the last figures are written first, if PostgreSQL is there."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _for_ever(self, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
+        while True:
+            try:
+                await work()
+            except StoreUnavailableError as error:
+                self.store_answers = False
+                log.warning("upkeep waits for PostgreSQL", extra={"why": str(error)})
+            except Exception:
+                # Upkeep must not take the windows down with it; the watchdog sees to a worker that stands still.
+                log.exception("upkeep failed and is tried again")
+            await asyncio.sleep(interval_s)
+
+    async def _sample(self) -> None:
+        self.ticks += 1
+        self._positions.reached()
+        self._keeping.figures.buffered.set(self._buffered())
+
+    async def _report(self) -> None:
+        self._keeping.figures.partitions.set(len(self._positions.assigned()))
+        stored = self._stored_offsets()
+        reached = {
+            partition: (end, ms)
+            for partition, (end, ms) in self._positions.reached().items()
+            if stored.get(partition, -1) >= end
+        }
+        if reached:
+            await self._keeping.store.move_stored_until(reached)
+            await self._keeping.mirror.move_stored_until({partition: ms for partition, (_, ms) in reached.items()})
+        await self._keeping.store.execute(
+            sql.REPORT_PROCESS,
+            self._identity.process,
+            "stream",
+            self._identity.started_at,
+            self._keeping.figures.counters().decode(),
+        )
+        self.store_answers = True
+
+    async def _keep_partitions(self) -> None:
+        await self._keeping.days.make_ahead()
+        await self._keeping.closed_days.index_closed()

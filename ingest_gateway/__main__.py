@@ -1,0 +1,99 @@
+"""Composition root of the gateway: settings -> Kafka -> application -> server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from ingest_gateway.app import create_app
+from ingest_gateway.contract import EventLimits
+from ingest_gateway.group_publisher import GroupPublisher, PublisherPolicy
+from ingest_gateway.health import Readiness
+from ingest_gateway.ingest import IngestLimits, IngestParts
+from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
+from ingest_gateway.metrics import GatewayMetrics
+from threatlog.process.load_settings import SettingsError, load_settings
+from threatlog.process.logs import configure_logs
+from threatlog.process.serve import PortTakenError, listen, run_loop, serve
+from threatlog.process.settings import Limits, Settings
+
+EXIT_CONFIGURATION = 78
+# What is left of the ten seconds of a stop after the requests have had theirs.
+FLUSH_S = 2.0
+log = logging.getLogger("ingest_gateway")
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM and returns the exit code: 0, or 78 when the port cannot be had."""
+    configure_logs("gateway", settings.log.level)
+    try:
+        listener = listen(settings.server.host, settings.server.port)
+    except PortTakenError as error:
+        log.error("%s; set server.port or THREATLOG_SERVER_PORT", error)
+        return EXIT_CONFIGURATION
+    return run_loop(lambda: _serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    metrics = GatewayMetrics(registry)
+    publisher = GroupPublisher(
+        lambda: KafkaConnection.open(settings.kafka.bootstrap_servers, settings.kafka.topic),
+        PublisherPolicy(
+            deadline_s=settings.server.write_timeout,
+            max_unacknowledged_bytes=settings.limits.max_unacknowledged_bytes,
+            max_batch_bytes=MAX_BATCH_BYTES,
+        ),
+        metrics,
+    )
+    metrics.watch_publisher(lambda: publisher.unacknowledged_bytes, lambda: publisher.state().connected)
+    readiness = Readiness()
+    parts = IngestParts(publisher, metrics, ingest_limits(settings))
+    try:
+        await serve(create_app(parts, settings.limits, registry, readiness), listener, readiness.stop)
+    finally:
+        await publisher.close(FLUSH_S)
+    return 0
+
+
+def ingest_limits(settings: Settings) -> IngestLimits:
+    """The limits of the endpoints from the settings."""
+    limits = settings.limits
+    return IngestLimits(
+        event=event_limits(limits),
+        max_body_bytes=limits.max_body_bytes,
+        max_decompressed_bytes=limits.max_decompressed_bytes,
+        max_batch_events=limits.max_batch_events,
+        body_timeout_s=settings.server.read_timeout,
+    )
+
+
+def event_limits(limits: Limits) -> EventLimits:
+    """The limits of one event from the settings."""
+    return EventLimits(
+        max_event_bytes=limits.max_event_bytes,
+        max_message_bytes=limits.max_message_bytes,
+        max_source_chars=limits.max_source_chars,
+        max_attributes_bytes=limits.max_attributes_bytes,
+        max_attributes_depth=limits.max_attributes_depth,
+    )
+
+
+def main() -> None:
+    """Runs the gateway with the settings of the environment."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_CONFIGURATION)
+    sys.exit(run(settings))
+
+
+if __name__ == "__main__":
+    main()

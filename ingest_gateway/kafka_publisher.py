@@ -1,0 +1,156 @@
+"""The gateway's only use of aiokafka: an idempotent producer, its batches, and its errors in our words.
+
+Seen with aiokafka 0.14.0: `send` costs 12 us a record, `create_batch`, `append` and `send_batch` under 1. An
+idempotent producer retries for ever, so nothing here has a deadline; `stop` waits for that retry, so `close` ends it by
+force. After any batch was refused for good, the sequence numbers of its partition have a gap and later batches are
+refused as well: the connection must be replaced. The first record of a batch always fits, whatever its size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidRequiredAcksError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from ingest_gateway.publishing import PublishUnavailableError, RecordHeaders
+
+log = logging.getLogger(__name__)
+
+# A producer whose broker went away finds out after this; shorter than the gateway's deadline, so that it can retry.
+REQUEST_TIMEOUT_MS = 3_000
+# Kafka must accept a batch whose bytes did not shrink: `threatlog topics` sets max.message.bytes above this.
+MAX_BATCH_BYTES = 512 * 1024
+
+
+class KafkaBatch:
+    """A batch of aiokafka being filled, then sent."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._builder: Any = producer.create_batch()
+
+    def extend(self, values: Sequence[bytes], start: int, headers: RecordHeaders) -> int:
+        """Appends `values[start:]` while there is room; returns the index of the first that did not fit."""
+        append = self._builder.append
+        # The builder, compiled, insists on a list.
+        header_list = list(headers)
+        # The topic keeps the broker's time; a given one only saves asking the clock for each record.
+        now_ms = int(time.time() * 1000)
+        for index in range(start, len(values)):
+            if append(key=None, value=values[index], timestamp=now_ms, headers=header_list) is None:
+                return index
+        return len(values)
+
+    async def send(self, partition: int) -> int | None:
+        """The offset of the first record once all in-sync replicas have the batch. Raises PublishUnavailableError."""
+        self._builder.close()
+        try:
+            acknowledgement = await self._producer.send_batch(self._builder, self._topic, partition=partition)
+            written = await acknowledgement
+        except (KafkaError, AssertionError) as error:
+            # An AssertionError is aiokafka's way to say that the partition is gone: the topic was made anew.
+            raise _unavailable(error, f"topic {self._topic}") from error
+        return written.offset if written is not None and written.offset >= 0 else None
+
+
+class KafkaConnection:
+    """A started idempotent producer for one topic."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    @classmethod
+    async def open(cls, bootstrap_servers: str, topic: str) -> KafkaConnection:
+        """Connects. Raises PublishUnavailableError. A cancelled or failed start leaves nothing behind."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers,
+            client_id="threatlog-gateway",
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",
+            max_batch_size=MAX_BATCH_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            retry_backoff_ms=100,
+            metadata_max_age_ms=30_000,
+        )
+        try:
+            await producer.start()
+        except KafkaError as error:
+            await _end(producer)
+            raise _unavailable(error, f"Kafka at {bootstrap_servers}") from error
+        except BaseException:
+            await _end(producer)
+            raise
+        return cls(producer, topic)
+
+    def new_batch(self) -> KafkaBatch:
+        """An empty batch."""
+        return KafkaBatch(self._producer, self._topic)
+
+    async def partitions(self) -> frozenset[int]:
+        """Asks Kafka for the topic's partitions. Raises PublishUnavailableError."""
+        client = self._producer.client
+        try:
+            refreshed = await client.force_metadata_update()
+            if not refreshed:
+                raise PublishUnavailableError("kafka_unavailable", "Kafka cannot be reached")
+            partitions = client.cluster.partitions_for_topic(self._topic)
+            if partitions is None:
+                partitions = await self._producer.partitions_for(self._topic)
+        except KafkaError as error:
+            raise _unavailable(error, f"topic {self._topic}") from error
+        return frozenset(partitions)
+
+    async def close(self, timeout_s: float) -> None:
+        """Flushes within the time, then ends the producer by force."""
+        stopping = asyncio.ensure_future(self._producer.stop())
+        await asyncio.wait([stopping], timeout=timeout_s)
+        if not stopping.done():
+            await _end(self._producer)
+        await asyncio.wait([stopping], timeout=1.0)
+        if not stopping.done():
+            stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError, KafkaError):
+            await stopping
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Ends a producer that cannot flush: fails its batches, then its sender, then its sockets."""
+    gone = PublishUnavailableError("kafka_unavailable", "the producer was given up; the events may still be stored")
+    producer._closed = True
+    producer._message_accumulator.fail_all(gone)
+    await producer.client.close()
+    sender = producer._sender.sender_task
+    if sender is not None and not sender.done():
+        sender.cancel()
+        await asyncio.wait([sender], timeout=0.5)
+
+
+_WORDS: dict[type[KafkaError], str] = {
+    UnknownTopicOrPartitionError: "does not exist; `threatlog topics` creates it",
+    TopicAuthorizationFailedError: "may not be written by this gateway",
+    MessageSizeTooLargeError: "takes only smaller batches; `threatlog topics` sets its max.message.bytes",
+    RecordListTooLargeError: "takes only smaller batches; `threatlog topics` sets its max.message.bytes",
+    InvalidRequiredAcksError: "does not support acks=all",
+}
+
+
+def _unavailable(error: BaseException, subject: str) -> PublishUnavailableError:
+    words = _WORDS.get(type(error))
+    detail = f"{subject} {words}" if words else f"{subject}: {type(error).__name__}: {error}"
+    return PublishUnavailableError("kafka_unavailable", detail, may_arrive=True)

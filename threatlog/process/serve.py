@@ -1,0 +1,143 @@
+"""Runs one ASGI application on uvicorn until SIGTERM or SIGINT, and ends within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from threatlog.process.http_metrics import AsgiApp, Message, Receive, Scope, Send
+from threatlog.process.http_protocol import ProblemHttpProtocol
+from threatlog.process.problems import Problem
+
+log = logging.getLogger(__name__)
+
+
+class PortTakenError(Exception):
+    """The address cannot be listened on; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPolicy:
+    """How long each step of a stop may take; their sum stays under ten seconds."""
+
+    # Still accepting, with /readyz at 503, so that a load balancer can take this process out first.
+    drain_s: float = 0.5
+    # Requests that have begun may end.
+    requests_s: float = 6.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but a signal ends it with success instead of being raised once more."""
+
+    def __init__(self, config: uvicorn.Config, policy: StopPolicy, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._policy = policy
+        self._on_stop = on_stop
+        self._stopping = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """The first signal starts an orderly stop, a second one hurries it."""
+        if self._stopping:
+            self.should_exit = self.force_exit = True
+            return
+        self._stopping = True
+        log.info("stopping", extra={"signal": signal.Signals(sig).name})
+        self._on_stop()
+        asyncio.get_running_loop().call_later(self._policy.drain_s, self._begin_exit)
+
+    def _begin_exit(self) -> None:
+        self.should_exit = True
+
+
+class _AnswerWhenCancelled:
+    """A request that is cut off by the stop gets a problem document, not uvicorn's plain 500."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or started:
+                raise
+            detail = "this process is stopping; the request was not completed"
+            await Problem(503, "stopping", detail).response()(scope, receive, send)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 picks a free one. Raises PortTakenError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        raise PortTakenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(
+    app: AsgiApp,
+    listener: socket.socket,
+    on_stop: Callable[[], None] = lambda: None,
+    policy: StopPolicy | None = None,
+) -> None:
+    """Serves until a signal. `on_stop` is called at once then; the application's lifespan ends last."""
+    policy = policy or StopPolicy()
+    config = uvicorn.Config(
+        _AnswerWhenCancelled(app),
+        http=ProblemHttpProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        # uvicorn's own is an integer.
+        timeout_graceful_shutdown=max(1, round(policy.requests_s)),
+    )
+    host, port = listener.getsockname()[:2]
+    # What uvicorn says of starts and stops is said here in one line each.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log.info("listening", extra={"host": host, "port": port})
+    await _Server(config, policy, on_stop).serve(sockets=[listener])
+
+
+def run_loop(main: Callable[[], Awaitable[int]]) -> int:
+    """Runs `main` on a uvloop and returns its exit code."""
+    import uvloop
+
+    async def entry() -> int:
+        return await main()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(entry())

@@ -50,9 +50,13 @@ class KafkaNode:
 
     def rendered(self, log_folder: Path) -> str:
         """The text of server.properties."""
+        return "".join(f"{name}={value}\n" for name, value in self.values(str(log_folder)).items())
+
+    def values(self, log_folder: str) -> dict[str, object]:
+        """Every property by its name."""
         voters = self.voters or ((self.node_id, self.controller_port),)
         listener = f"PLAINTEXT://{LOOPBACK}:{self.port}"
-        values = {
+        return {
             "process.roles": "broker,controller",
             "node.id": self.node_id,
             "controller.quorum.voters": ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in voters),
@@ -79,7 +83,6 @@ class KafkaNode:
             "broker.heartbeat.interval.ms": 500,
             **self.properties,
         }
-        return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
 class KafkaServer(Server):

@@ -1,0 +1,1 @@
+"""ThreatLog's tests, on real servers wherever a server is involved."""

@@ -1,0 +1,117 @@
+"""Fixtures that every test may use: real servers, an isolated stack, child processes, and no network in unit tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.containers import container_servers, docker_answers
+from tests.processes import Spawned, Spawner
+from tests.servers import Servers, Stack, StackMaker, embedded_servers
+
+MakeStack = Callable[..., Stack]
+_UNIT_TESTS = Path(__file__).parent / "unit"
+_guarded = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the servers come from, and how careful they are with the disk."""
+    parser.addoption("--stack", choices=("embedded", "containers"), default="embedded", help="where servers come from")
+    parser.addoption("--no-fsync", action="store_true", help="let PostgreSQL skip fsync: faster, not what runs later")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says where the servers come from."""
+    wanted = config.getoption("--stack")
+    if wanted == "containers" and not docker_answers():
+        return "servers: embedded, since no Docker engine answers"
+    return f"servers: {wanted}"
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that also the account of PostgreSQL may enter, which pytest's own temporary folders refuse."""
+    folder = Path(tempfile.mkdtemp(prefix="threatlog-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(server_folder: Path, pytestconfig: pytest.Config) -> Iterator[Servers]:
+    """Kafka, PostgreSQL and Redis, started once for the run on free ports."""
+    if pytestconfig.getoption("--stack") == "containers" and docker_answers():
+        started = container_servers()
+    else:
+        started = embedded_servers(server_folder, durable=not pytestconfig.getoption("--no-fsync"))
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.fixture(scope="session")
+def stack_maker(servers: Servers) -> StackMaker:
+    """Makes stacks; use `stack` or `make_stack`."""
+    return StackMaker(servers, str(os.getpid()))
+
+
+@pytest.fixture
+def make_stack(stack_maker: StackMaker) -> Iterator[MakeStack]:
+    """`make_stack(partitions=4, variables={})`: a stack of its own shape, removed after the test."""
+    made: list[Stack] = []
+
+    def make(partitions: int = 4, variables: Mapping[str, str] | None = None) -> Stack:
+        made.append(stack_maker.make(partitions, variables or {}))
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack_maker.remove(stack)
+
+
+@pytest.fixture
+def stack(make_stack: MakeStack) -> Stack:
+    """An empty, migrated database, an empty topic of four partitions and an empty Redis database."""
+    return make_stack()
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawner]:
+    """Starts child processes, ends them after the test, and prints their logs, which pytest shows of a failed test."""
+    started: list[Spawned] = []
+
+    def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned:
+        command = (sys.executable, *arguments)
+        started.append(Spawned(name, command, tmp_path / f"{len(started)}-{name}.log", environment))
+        return started[-1]
+
+    yield start
+    for process in reversed(started):
+        process.child.stop(10.0)
+        print(f"--- log of {process.name}, exit code {process.child.exit_code}\n{process.child.log_tail(100)}")
+
+
+@pytest.fixture(autouse=True)
+def no_network_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A unit test that opens a network connection fails; the event loop's own socket pair is none."""
+    global _guarded  # noqa: PLW0603 - an audit hook cannot be removed, only told to look away
+    in_unit = _UNIT_TESTS in request.path.parents
+    _guarded = in_unit and not any(request.node.iter_markers("integration"))
+    yield
+    _guarded = False
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    if _guarded and event in {"socket.connect", "socket.bind"} and isinstance(arguments[1], tuple):
+        raise RuntimeError(f"a unit test must not use the network: {event} {arguments[1]}")
+
+
+sys.addaudithook(_refuse_network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -58,6 +59,7 @@ def run_worker(settings: Settings) -> int:
     from stream_app.faust_app import run_app
 
     worker = _build(settings)
+    _calm_garbage_collector()
     try:
         serve_status(settings.stream.metrics_host, settings.stream.metrics_port, worker.registry, worker.ready_checks)
     except OSError as error:
@@ -104,6 +106,13 @@ class _Worker:
         timer = threading.Timer(STOP_WITHIN_S, end)
         timer.daemon = True
         timer.start()
+
+
+def _calm_garbage_collector() -> None:
+    """A window is tens of thousands of objects without cycles; collecting at every 700th cost a third of the worker."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
 
 
 def _fail(error: Exception) -> None:

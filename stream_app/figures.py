@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from stream_app.outcomes import Loss, Stored, Window
 
 _WINDOW_BUCKETS: Final = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000, 100_000)
 _LATENCY_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
+_received_of: Final = attrgetter("received_us")
 RATE_WINDOW_S: Final = 10.0
 
 
@@ -82,7 +84,7 @@ class StreamFigures:
 
     def _count_latency(self, stored: Stored, now_s: float) -> None:
         """Events of one request were received at one moment, so there are few distinct ones in a window."""
-        received = Tally([row[4] for row in stored.rows])
+        received = Tally(map(_received_of, stored.rows))
         now_us = int(now_s * 1_000_000)
         for received_us, count in received.items():
             milliseconds = max(now_us - received_us, 0) / 1000

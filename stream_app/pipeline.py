@@ -43,7 +43,10 @@ class Days(Protocol):
 class Mirror(Protocol):
     """What the pipeline needs of Redis. Never raises: Redis costs speed only."""
 
-    async def apply(self, stored: Stored, until_ms: Mapping[int, int]) -> None: ...
+    async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
+        """Whether Redis was told all so far; with `more_waits` it may be told together with the next window."""
+        ...
+
     def mark_stale(self) -> None:
         """Something was stored that Redis was not told of; it is to be rebuilt from PostgreSQL."""
         ...
@@ -115,6 +118,7 @@ class Pipeline:
         self._expected: dict[int, int] = {}
         # Partition -> offset that was sought: chunks that begin elsewhere were fetched before the seek.
         self._seeking: dict[int, int] = {}
+        self._unacknowledged: list[Delivery] = []
         self._reader: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._draining = False
@@ -203,6 +207,7 @@ class Pipeline:
         4. Acknowledge, so that Faust commits the offsets that lag monitors read.
         """
         stored: Stored | None = None
+        told = True
         while window.fenced.next_offsets and stored is None:
             try:
                 stored = await self._until_available(partial(self._store, window))  # 1
@@ -215,12 +220,16 @@ class Pipeline:
         await self._seek_back(window.fenced)  # 2
         if stored is not None:
             self._count(stored, window)
-            await self._parts.mirror.apply(stored, window.fenced.appended_ms)  # 3
+            told = await self._parts.mirror.apply(  # 3
+                stored, window.fenced.appended_ms, more_waits=self._windower.waits
+            )
             # After Redis, since upkeep tells Redis by this how far it is whole.
             self._stored.update(window.fenced.next_offsets)
-        for delivery in deliveries:
-            if delivery.chunk.partition not in window.fenced.behind:
+        self._unacknowledged += [d for d in deliveries if d.chunk.partition not in window.fenced.behind]
+        if told:
+            for delivery in self._unacknowledged:
                 delivery.acknowledge()  # 4
+            self._unacknowledged.clear()
 
     async def _store(self, window: Window) -> Stored:
         await self._parts.days.ensure(window.prepared.days())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from operator import itemgetter
+from operator import attrgetter
 from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
+
+import msgspec
 
 from ingest_gateway.contract import (
     SEVERITY_CODES,
@@ -29,7 +32,7 @@ from stream_app.fence import Span
 _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 PG_EPOCH_US: Final = 946_684_800_000_000
 _MINUTE_US: Final = 60_000_000
-MINUTES_IN_DAY: Final = 1440
+_DAY_US: Final = 1440 * _MINUTE_US
 
 # Binary COPY as in the "Binary Format" section of PostgreSQL's page on COPY: a field is a length and its bytes.
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
@@ -41,16 +44,14 @@ _null_then_time: Final = Struct(">iiq").pack  # attributes NULL | received_at
 _time: Final = Struct(">iq").pack
 
 
-_by_time_and_id: Final = itemgetter(0, 1)
-
-
-class Row(NamedTuple):
-    """One event ready for COPY. Rows sort by (ts, id), the order of the unique index."""
+class Row(msgspec.Struct, gc=False):
+    """One event ready for COPY. A window's rows are sorted by (ts, id), the order of the unique index."""
 
     ts_us: int  # microseconds since 1970
     id: bytes  # 16 bytes
     copy_bytes: bytes
     severity: int
+    source: str
     received_us: int
     event: EventRecord
     partition: int
@@ -60,6 +61,12 @@ class Row(NamedTuple):
         """This record as one that PostgreSQL refused although our checks let it through."""
         refusal = RejectedEventError("refused_by_store", "PostgreSQL refused the row")
         return _dead_letter(self.partition, self.record, refusal)
+
+
+_by_time_and_id: Final = attrgetter("ts_us", "id")
+_copy_bytes_of: Final = attrgetter("copy_bytes")
+_time_of: Final = attrgetter("ts_us")
+_severity_and_source: Final = attrgetter("severity", "source")
 
 
 class Cell(NamedTuple):
@@ -90,28 +97,38 @@ class Prepared:
     rows: list[Row] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
-    def cells(self) -> Counter[Cell]:
-        """How many rows each (minute, severity, source) gets."""
-        return cells_of(self.rows)
-
     def first_reason(self) -> str:
         """Reason and words of the first dead letter."""
         return f"{self.dead_letters[0].reason}: {self.dead_letters[0].detail}" if self.dead_letters else ""
 
     def days(self) -> set[int]:
         """The days (since 1970) that the rows fall on."""
-        return {minute // MINUTES_IN_DAY for minute in {row.ts_us // _MINUTE_US for row in self.rows}}
+        days: set[int] = set()
+        start = 0
+        while start < len(self.rows):
+            day = self.rows[start].ts_us // _DAY_US
+            days.add(day)
+            start = bisect_left(self.rows, (day + 1) * _DAY_US, lo=start, key=_time_of)
+        return days
 
 
 def cells_of(rows: Sequence[Row]) -> Counter[Cell]:
-    """How many rows each (minute, severity, source) holds."""
-    counts = Counter([(row[0] // _MINUTE_US, row[3], row[5].source) for row in rows])
-    return Counter({Cell(*key): count for key, count in counts.items()})
+    """How many rows each (minute, severity, source) holds; rows sorted by time."""
+    cells: Counter[Cell] = Counter()
+    start = 0
+    # Rows are sorted by time, so a minute is a slice, and its counting is left to C.
+    while start < len(rows):
+        minute = rows[start].ts_us // _MINUTE_US
+        end = bisect_left(rows, (minute + 1) * _MINUTE_US, lo=start, key=_time_of)
+        for (severity, source), count in Counter(map(_severity_and_source, rows[start:end])).items():
+            cells[Cell(minute, severity, source)] = count
+        start = end
+    return cells
 
 
 def copy_payload(rows: Sequence[Row]) -> bytes:
     """The rows as one binary COPY of LOG_COLUMNS."""
-    return b"".join([COPY_HEADER, *[row[2] for row in rows], COPY_TRAILER])
+    return b"".join([COPY_HEADER, *map(_copy_bytes_of, rows), COPY_TRAILER])
 
 
 def prepare(topic: str, spans: Sequence[Span], limits: EventLimits) -> Prepared:
@@ -181,7 +198,7 @@ class _RowEncoder:
             tail = _length(len(attributes)) + attributes + tail[4:]
         head = _head(7, 16, identifier, 8, pg_us, 2, code, len(source))
         copy_bytes = b"".join((head, source, _length(len(message)), message, tail))
-        return Row(ts_us, identifier, copy_bytes, code, received_us, event, partition, record)
+        return Row(ts_us, identifier, copy_bytes, code, event.source, received_us, event, partition, record)
 
     def _receipt(self, event: EventRecord, appended_us: int) -> tuple[int, bytes]:
         received = event.received_at

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ingest_gateway.contract import SEVERITIES
-from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys, count_member
+from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys
 from stream_app.outcomes import Stored, StoreUnavailableError
-from stream_app.recent_event import member_of_row
+from stream_app.pending import Pending, newest
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -28,6 +27,8 @@ log = logging.getLogger(__name__)
 # Longer than a query may wait: the worker would rather wait a little than rebuild everything.
 COMMAND_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 1.0
+# Under a backlog most recent events are pushed out again at once; encoding them all cost a fifth of the worker.
+TOGETHER_WITHIN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +70,33 @@ class RedisMirror:
         self._stale = True
         self._away_until_s = 0.0
         self._one_at_a_time = asyncio.Lock()
+        self._pending = Pending()
+        self._told_s = 0.0
 
     def mark_stale(self) -> None:
         """Something was stored that Redis was not told of; it is rebuilt before it is next told anything."""
         self._stale = True
 
-    async def apply(self, stored: Stored, until_ms: Mapping[int, int]) -> None:
-        """Tells Redis what one window made true."""
-        until_us = {partition: ms * 1000 for partition, ms in until_ms.items()}
-
-        async def tell(pipe: Pipeline) -> None:
-            self._add_counts(pipe, stored)
-            self._add_recent(pipe, stored)
-            self._move_until(pipe, until_us)
-
-        await self._attempt(tell)
+    async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
+        """Tells Redis what one window made true; while `more_waits`, several windows together. Whether it was told."""
+        self._pending.add(stored, until_ms, int((self._now_s() + MAX_RECENT_AHEAD_S) * 1_000_000))
+        if more_waits and self._now_s() - self._told_s < TOGETHER_WITHIN_S:
+            return False
+        await self._tell()
+        return True
 
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
         """At the end of partitions: the lists hold everything appended before these times."""
-        until_us = {partition: ms * 1000 for partition, ms in until_ms.items()}
+        self._pending.move_until(until_ms)
+        await self._tell()
 
-        async def tell(pipe: Pipeline) -> None:
-            self._move_until(pipe, until_us)
-
-        await self._attempt(tell)
-
-    async def _attempt(self, tell: Callable[[Pipeline], Awaitable[None]]) -> None:
+    async def _tell(self) -> None:
         async with self._one_at_a_time:
-            await self._attempt_now(tell, self._now_s())
+            pending, self._pending = self._pending, Pending()
+            self._told_s = self._now_s()
+            await self._attempt(pending, self._told_s)
 
-    async def _attempt_now(self, tell: Callable[[Pipeline], Awaitable[None]], now_s: float) -> None:
+    async def _attempt(self, pending: Pending, now_s: float) -> None:
         if now_s < self._away_until_s:
             self._stale = True
             return
@@ -107,7 +105,7 @@ class RedisMirror:
                 if self._stale or not await self._client.exists(self._keys.seeded):
                     await self._rebuild(now_s)
                 pipe = self._client.pipeline(transaction=True)
-                await tell(pipe)
+                self._add(pipe, pending, int(now_s))
                 await pipe.execute()
         except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
             self._stale = True
@@ -133,39 +131,19 @@ class RedisMirror:
         self._stale = False
         log.info("rebuilt counters and recent events in Redis")
 
-    def _add_counts(self, pipe: Pipeline, stored: Stored) -> None:
-        minutes: dict[int, dict[str, int]] = {}
-        for cell, count in stored.minute_counts.items():
-            member = count_member(SEVERITIES[cell.severity], cell.source)
-            minutes.setdefault(cell.unix_minute, {})[member] = count
-        oldest = int(self._now_s()) - MINUTE_COUNTS_KEPT_S
-        for minute, counts in minutes.items():
-            if minute * 60 >= oldest:
-                key = self._keys.minute_counts(minute)
-                pipe.zadd(key, counts, gt=True)
-                pipe.expire(key, MINUTE_COUNTS_KEPT_S)
-        if stored.total_counts:
-            totals = {count_member(SEVERITIES[s], source): n for (s, source), n in stored.total_counts.items()}
-            pipe.zadd(self._keys.total_counts, totals, gt=True)
-
-    def _add_recent(self, pipe: Pipeline, stored: Stored) -> None:
-        latest_us = int((self._now_s() + MAX_RECENT_AHEAD_S) * 1_000_000)
-        newest: dict[int, list[tuple[bytes, int]]] = {}
-        overall: list[tuple[bytes, int]] = []
-        for row in reversed(stored.rows):
-            if row.ts_us > latest_us:
-                continue
-            of_severity = newest.setdefault(row.severity, [])
-            if len(of_severity) < RECENT_EVENTS:
-                member = (member_of_row(row), row.ts_us)
-                of_severity.append(member)
-                if len(overall) < RECENT_EVENTS:
-                    overall.append(member)
-            elif len(newest) == len(SEVERITIES) and all(len(m) >= RECENT_EVENTS for m in newest.values()):
-                break
-        self._push(pipe, self._keys.recent, overall)
-        for severity, members in newest.items():
-            self._push(pipe, self._keys.recent_of(severity), members)
+    def _add(self, pipe: Pipeline, pending: Pending, now_s: int) -> None:
+        keys = self._keys
+        for minute, counts in pending.minute_counts.items():
+            if minute * 60 >= now_s - MINUTE_COUNTS_KEPT_S:
+                pipe.zadd(keys.minute_counts(minute), counts, gt=True)
+                pipe.expire(keys.minute_counts(minute), MINUTE_COUNTS_KEPT_S)
+        if pending.total_counts:
+            pipe.zadd(keys.total_counts, pending.total_counts, gt=True)
+        by_severity = {severity: pending.recent_of(severity) for severity in pending.severities()}
+        self._push(pipe, keys.recent, newest([member for members in by_severity.values() for member in members]))
+        for severity, members in by_severity.items():
+            self._push(pipe, keys.recent_of(severity), members)
+        self._move_until(pipe, pending.until_us)
 
     @staticmethod
     def _push(pipe: Pipeline, key: str, members: Sequence[tuple[bytes, int]]) -> None:

@@ -31,6 +31,11 @@ class Windower:
         """Adds a chunk; the cap on events in memory is kept where they are fetched."""
         self._queue.put_nowait(delivery)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a further window is there at once."""
+        return self._held is not None or not self._queue.empty()
+
     def discard(self) -> None:
         """Forgets what is queued: it will be delivered anew."""
         self._held = None

@@ -1,0 +1,210 @@
+"""The `loadgen` command line: reads options, runs one command, and turns its result into output and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+import uvloop
+from rich.console import Console
+
+from loadgen.clock import SystemClock
+from loadgen.command_types import DURATION, NOW, START
+from loadgen.delivery import Patience
+from loadgen.display import TerminalDisplay, result_table
+from loadgen.drive import Plan
+from loadgen.http_sender import SHAPES
+from loadgen.outcome import Sender, TargetUnreachableError
+from loadgen.plot import SUFFIXES, write_plot
+from loadgen.result_document import result_document
+from loadgen.retry import RetryPolicy
+from loadgen.run import LoadRun, RunResult, make_sender
+from loadgen.seed import SeedRequest, SeedTally, seed_lines, send_lines
+from loadgen.settings import Checks, RunSettings, Target
+from loadgen.verdict import EXIT_BROKEN, EXIT_UNVERIFIED
+
+Result = TypeVar("Result")
+Command = Callable[..., None]
+
+_EXIT_INTERRUPTED: Final = 130
+_FIXED_START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def main() -> None:
+    """Sample security events and load for ThreatLog, with a check that everything acknowledged can be found."""
+
+
+def _target_options(command: Command) -> Command:
+    options = (
+        click.option("--gateway-url", default="http://127.0.0.1:8080", help="Where the gateway listens."),
+        click.option("--kafka-bootstrap", default="127.0.0.1:9092", help="Kafka's address, for the kafka target."),
+        click.option("--topic", default="threatlog.events", help="The topic, for the kafka target."),
+        click.option("--timeout", type=DURATION, default="10s", help="Longest wait for one answer."),
+        click.option("--shape", type=click.Choice(SHAPES), default="json", help="How HTTP bodies are written."),
+        click.option("--gzip", "encoding", flag_value="gzip", help="Compress HTTP bodies with gzip."),
+        click.option("--zstd", "encoding", flag_value="zstd", help="Compress HTTP bodies with zstd."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _target(kind: str, options: dict[str, Any]) -> Target:
+    return Target(
+        kind,
+        options["gateway_url"],
+        options["kafka_bootstrap"],
+        options["topic"],
+        options["shape"],
+        options["encoding"] or "identity",
+        options["timeout"],
+    )
+
+
+@main.command()
+@click.option("--count", type=click.IntRange(1), required=True, help="How many events.")
+@click.option("--seed", type=int, default=7, help="The same seed gives the same bytes.")
+@click.option("--out", type=click.Path(dir_okay=False, allow_dash=True), default="-", help="File for the lines.")
+@click.option(
+    "--start", type=START, help="RFC 3339, or `now`: then the span ends now. Default: 2026 UTC; with --send: now."
+)
+@click.option("--span", type=DURATION, default="1h", help="The time over which the events happen.")
+@click.option("--ids/--no-ids", default=False, help="Give each event a UUIDv7 of its time; always with --send.")
+@click.option("--send", type=click.Choice(["http", "kafka"]), help="Send the events instead of printing them.")
+@click.option("--batch", type=click.IntRange(1, 5000), default=1000, help="Events in one request, with --send.")
+@_target_options
+def seed(**options: Any) -> None:
+    """Make realistic security events, as NDJSON or straight into ThreatLog."""
+    kind, span_ms = options["send"], round(options["span"] * 1000)
+    start = options["start"] if options["start"] is not None else NOW if kind else _FIXED_START_MS
+    start_ms: int = SystemClock().unix_us() // 1000 - span_ms if start == NOW else start
+    lines = seed_lines(SeedRequest(options["count"], options["seed"], start_ms, span_ms, bool(options["ids"] or kind)))
+    if kind is None:
+        with click.open_file(options["out"], "wb") as out:
+            out.writelines(line + b"\n" for line in lines)
+        return
+    tally = _run_async(_send(lines, _make_sender(_target(kind, options), options["batch"]), options))
+    click.echo(f"{tally.acked:,} of {options['count']:,} events acknowledged", err=True)
+    for code, count in tally.problems.most_common():
+        click.echo(f"{count:,} not: {code}", err=True)
+    sys.exit(EXIT_BROKEN if tally.problems else 0)
+
+
+def _make_sender(target: Target, batch: int) -> Sender:
+    try:
+        return make_sender(target, batch, 1, in_turn=False)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+async def _send(lines: Iterator[bytes], sender: Sender, options: dict[str, Any]) -> SeedTally:
+    try:
+        await sender.open()
+        patience = Patience(RetryPolicy(), Random(options["seed"]))
+        return await send_lines(lines, sender, options["batch"], patience, SystemClock())
+    finally:
+        await sender.close()
+
+
+@main.command()
+@click.option("--rps", type=click.FloatRange(0), default=1000, help="EVENTS per second in all; 0: as fast as answered.")
+@click.option("--duration", type=DURATION, default="60s", help="How long to send; 0: until stopped.")
+@click.option("--concurrency", type=click.IntRange(1), default=100, help="Most requests outstanding at once.")
+@click.option("--batch", type=click.IntRange(1, 5000), default=1, help="Events in one request.")
+@click.option("--target", type=click.Choice(["http", "kafka"]), default="http", help="The gateway, or its topic.")
+@click.option("--query-url", default="http://127.0.0.1:8081", help="Where the query API listens.")
+@click.option("--seed", type=int, default=7, help="The same seed gives the same events but for ids and times.")
+@click.option(
+    "--sources",
+    type=click.Choice(["own", "shared"]),
+    default="own",
+    help="Source names marked with the run's id, or those that every run shares.",
+)
+@click.option("--verify/--no-verify", default=True, help="Look for everything acknowledged when all is sent.")
+@click.option("--freshness/--no-freshness", default=True, help="Follow some events until they can be seen.")
+@click.option("--probes", type=click.FloatRange(0.1, 100), default=5, help="Events per second that are followed.")
+@click.option("--verify-timeout", type=DURATION, default="120s", help="Longest wait for the query API to catch up.")
+@click.option("--exact-up-to", type=click.IntRange(0), default=200_000, help="Larger runs: counts and a sample.")
+@click.option("--json", "json_to", type=click.Path(dir_okay=False, allow_dash=True), help="Write the result as JSON.")
+@click.option("--plot", "plot_to", type=click.Path(dir_okay=False, path_type=Path), help="Draw a .png or .html file.")
+@_target_options
+def run(**options: Any) -> None:
+    """Send events on a fixed schedule and measure.
+
+    Each request has its moment, and latency counts from that moment even when the target makes it late.
+
+    Exit code: 0 when everything acknowledged was found once; 1 when not; 2 for wrong options; 3 when it could not be
+    checked; 4 when nothing was acknowledged; 130 when interrupted twice.
+    """
+    settings = _run_settings(options)
+    console = Console(stderr=settings.json_to == "-")
+    try:
+        load = LoadRun(settings, TerminalDisplay(console, settings.plan))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    result = _run_async(load.execute())
+    console.print(result_table(result, settings.plan))
+    for line in result.verdict.lines():
+        console.print(line, highlight=False, soft_wrap=True)
+    _write_results(result, settings)
+    sys.exit(result.verdict.exit_code)
+
+
+def _run_settings(options: dict[str, Any]) -> RunSettings:
+    plot_to = options["plot_to"]
+    if plot_to is not None and plot_to.suffix not in SUFFIXES:
+        raise click.BadParameter(f"{plot_to.name!r} must end in {' or '.join(SUFFIXES)}", param_hint="--plot")
+    if options["target"] == "kafka" and (options["encoding"] or options["shape"] != "json"):
+        raise click.UsageError("--gzip, --zstd and --shape are for the http target; Kafka batches are always zstd")
+    checks = Checks(
+        options["query_url"],
+        options["verify"],
+        options["freshness"],
+        options["probes"],
+        options["exact_up_to"],
+        options["verify_timeout"],
+    )
+    return RunSettings(
+        Plan(options["rps"], options["batch"], options["duration"], options["concurrency"]),
+        _target(options["target"], options),
+        checks,
+        options["seed"],
+        options["sources"] == "own",
+        options["json_to"],
+        plot_to,
+    )
+
+
+def _write_results(result: RunResult, settings: RunSettings) -> None:
+    if settings.json_to is not None:
+        with click.open_file(settings.json_to, "wb") as out:
+            out.write(result_document(result, settings))
+    if settings.plot_to is not None:
+        title = (
+            f"loadgen {result.identity.name}: {settings.plan.events_per_s:,g} events/s asked, {settings.target.kind}"
+        )
+        write_plot(settings.plot_to, title, result.report.timeline())
+
+
+def _run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        return uvloop.run(work)
+    except TargetUnreachableError as error:
+        _end(f"loadgen: {error}", EXIT_UNVERIFIED)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _end("loadgen: interrupted", _EXIT_INTERRUPTED)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    click.echo(line, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -121,6 +121,7 @@ class Pipeline:
         self._unacknowledged: list[Delivery] = []
         self._reader: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._next_is_cut = False
         self._draining = False
 
     @property
@@ -166,12 +167,14 @@ class Pipeline:
         """One window is prepared while the one before it is written."""
         while self._takes_more():
             deliveries = await self._windower.window(lambda: self._writing if self.is_writing else None)
+            self._next_is_cut = True
             window = await self._prepared(deliveries, self._expected)
             self._expected.update(window.fenced.next_offsets)
             if self._writing is not None:
                 await self._writing
             if not self._takes_more():
                 return
+            self._next_is_cut = False
             self._writing = asyncio.create_task(self._guarded(self._write(deliveries, window)), name="write")
 
     def _takes_more(self) -> bool:
@@ -221,7 +224,7 @@ class Pipeline:
         if stored is not None:
             self._count(stored, window)
             told = await self._parts.mirror.apply(  # 3
-                stored, window.fenced.appended_ms, more_waits=self._windower.waits
+                stored, window.fenced.appended_ms, more_waits=self._next_is_cut or self._windower.waits
             )
             # After Redis, since upkeep tells Redis by this how far it is whole.
             self._stored.update(window.fenced.next_offsets)

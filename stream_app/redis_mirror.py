@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 # Longer than a query may wait: the worker would rather wait a little than rebuild everything.
 COMMAND_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 1.0
-# Under a backlog most recent events are pushed out again at once; encoding them all cost a fifth of the worker.
-TOGETHER_WITHIN_S = 0.25
+# Under a backlog most recent events are pushed out again at once; telling Redis
+# of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
+TOGETHER_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+# Two commands to begin with: `make up` runs everything here, `make test` tests it. `make` alone lists them all.
+
+PYTHON ?= python3
+GATEWAY_PORT ?= 8080
+QUERY_PORT ?= 8081
+DATA_DIR ?= .threatlog
+RPS ?= 200
+STACK ?= embedded
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Tests of the repository itself: its architecture, its documents, its deployment files.
+REPOSITORY_TESTS = $(wildcard tests/test_*.py)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up demo test coverage check format bench lock clean
+
+help: ## list these targets
+	@echo 'usage: make TARGET [NAME=value ...]'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | while IFS= read -r line; do \
+	    printf '  %-10s %s\n' "$${line%%:*}" "$${line#*## }"; done
+
+# `exec` puts the program in the shell's place, so that signals for the recipe reach it.
+up: $(STAMP) ## run everything here [GATEWAY_PORT=8080 QUERY_PORT=8081 DATA_DIR=.threatlog]
+	@exec $(BIN)/python -m threatlog up \
+	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+
+demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
+	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' \
+	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+
+test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers ARGS='-k name']
+	@exec $(BIN)/python -m pytest --stack='$(STACK)' $(ARGS)
+
+coverage: $(STAMP) ## run all tests and say which lines of the services they reach
+	@exec $(BIN)/python -m pytest --stack='$(STACK)' --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+check: $(STAMP) ## style, types, architecture, documents
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(if $(REPOSITORY_TESTS),$(BIN)/python -m pytest -q $(REPOSITORY_TESTS))
+
+format: $(STAMP) ## mend the style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP) ## measure, and write docs/benchmarks.md [ARGS='--help']
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(STAMP) ## pin the dependencies of pyproject.toml anew in requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes \
+	    --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment and caches; the data in DATA_DIR stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './$(DATA_DIR)/*' -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh deploy/install.sh
+	@touch $@

@@ -5,6 +5,7 @@ Both are plain ASGI endpoints: FastAPI's own request handling costs 30 us more, 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,12 @@ from ingest_gateway.contract import (
     RejectedEventError,
     decode_received,
 )
-from ingest_gateway.event_ids import RANDOM_BYTES_PER_ID, IdempotentIds, IdSource, TimeOrderedIds, idempotency_key
+from ingest_gateway.event_ids import RANDOM_BYTES, IdempotentIds, IdSource, TimeOrderedIds, idempotency_key
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt, RecordHeaders
 from ingest_gateway.request_body import SenderGoneError, receive_body
 from threatlog.process.http_metrics import Receive, Scope, Send
-from threatlog.process.problems import Problem
+from threatlog.process.problems import Problem, internal_error
 
 # A refused batch of 5,000 needs no megabyte of answer; `rejected` still counts every one.
 MAX_LISTED_ERRORS: Final = 100
@@ -40,6 +41,7 @@ _PLAIN_HEADERS: Final = (
     (VERSION_HEADER, str(CONTRACT_VERSION).encode()),
 )
 _MAX_TRACEPARENT_BYTES: Final = 256
+log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -124,6 +126,10 @@ class _Endpoint:
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
+        except Exception:
+            log.exception("a request could not be answered")
+            await internal_error().response()(scope, receive, send)
+            return
         await send(
             {
                 "type": "http.response.start",
@@ -146,10 +152,10 @@ class _Endpoint:
     async def _answer(self, request: _Request) -> bytes:
         raise NotImplementedError
 
-    def _ids(self, request: _Request, count: int) -> IdSource:
+    def _ids(self, request: _Request) -> IdSource:
         if request.key is not None:
             return IdempotentIds(request.key)
-        return TimeOrderedIds(self._parts.random_bytes(count * RANDOM_BYTES_PER_ID))
+        return TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES))
 
     async def _publish(self, values: Sequence[bytes], headers: RecordHeaders) -> list[Receipt]:
         try:
@@ -166,9 +172,7 @@ class SingleEndpoint(_Endpoint):
         parts = self._parts
         try:
             event = decode_received(request.body)
-            identifier, timestamp, value = accept_event(
-                event, 0, parts.limits.event, parts.now(), self._ids(request, 1)
-            )
+            identifier, timestamp, value = accept_event(event, 0, parts.limits.event, parts.now(), self._ids(request))
         except RejectedEventError as error:
             self._refuse(error)
         receipt = (await self._publish([value], request.record_headers))[0]
@@ -191,7 +195,7 @@ class BatchEndpoint(_Endpoint):
         parts = self._parts
         decode = batch_of_ndjson if request.media_type == NDJSON else batch_of_json
         items = decode(request.body, parts.limits.max_batch_events)
-        accepted = accept(items, parts.limits.event, parts.now(), self._ids(request, len(items)))
+        accepted = accept(items, parts.limits.event, parts.now(), self._ids(request))
         if not accepted.values:
             parts.metrics.events_decided(0, accepted.rejections)
             raise _all_refused(accepted)

@@ -56,6 +56,11 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
         return Response(self.body(), self.status, self.headers(), CONTENT_TYPE)
 
 
+def internal_error() -> Problem:
+    """Our own fault, without a word of its inside."""
+    return Problem(500, "internal_error", "this is our fault; the log has it")
+
+
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 
 
@@ -81,7 +86,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         return Problem(422, "invalid_request", detail, extra={"errors": faults}).response()
 
     async def on_bug(_request: Request, _error: Exception) -> Response:
-        return Problem(500, "internal_error", "this is our fault; the log has it").response()
+        return internal_error().response()
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(HTTPException, on_http_exception)

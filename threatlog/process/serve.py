@@ -13,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from threatlog.process.http_metrics import AsgiApp, Message, Receive, Scope, Send
+from threatlog.process.http_metrics import AsgiApp, Receive, Scope, Send
 from threatlog.process.http_protocol import ProblemHttpProtocol
 from threatlog.process.problems import Problem
 
@@ -75,20 +75,14 @@ class _AnswerWhenCancelled:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, noting_send)
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            if scope["type"] != "http" or started:
+            if scope["type"] != "http":
                 raise
-            detail = "this process is stopping; the request was not completed"
-            await Problem(503, "stopping", detail).response()(scope, receive, send)
+            problem = Problem(503, "stopping", "this process is stopping; the request was not completed")
+            # uvicorn refuses a second start when an answer had begun, and closes the connection.
+            await problem.response()(scope, receive, send)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -119,6 +113,7 @@ async def serve(
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         backlog=2048,
         timeout_keep_alive=75,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
+from typing import Final
 
 from ingest_gateway.contract import SEVERITIES
 from stream_app.contract import RECENT_EVENTS, count_member
@@ -13,6 +17,9 @@ from stream_app.recent_event import member_of_row
 Member = tuple[bytes, int]  # the JSON of an event, its time in microseconds
 
 
+_by_time_and_id: Final = attrgetter("ts_us", "id")
+
+
 class Pending:
     """Grows by whole windows; later counts of a cell replace earlier ones, since they are absolute and only grow."""
 
@@ -20,7 +27,8 @@ class Pending:
         self.minute_counts: dict[int, dict[str, int]] = {}
         self.total_counts: dict[str, int] = {}
         self.until_us: dict[int, int] = {}
-        self._rows: dict[int, list[Row]] = {}
+        # Severity -> for each window, its newest rows, newest first.
+        self._rows: dict[int, list[list[Row]]] = {}
 
     def add(self, stored: Stored, until_ms: Mapping[int, int], latest_us: int) -> None:
         """Adds one window. Rows dated after `latest_us` are in no recent list."""
@@ -33,18 +41,21 @@ class Pending:
         self.move_until(until_ms)
 
     def _add_rows(self, rows: Sequence[Row], latest_us: int) -> None:
-        taken = dict.fromkeys(range(len(SEVERITIES)), 0)
+        end = len(rows)
+        while end and rows[end - 1].ts_us > latest_us:
+            end -= 1
+        taken: list[list[Row]] = [[] for _ in SEVERITIES]
         full = 0
-        for row in reversed(rows):
-            severity = row.severity
-            if taken[severity] >= RECENT_EVENTS or row.ts_us > latest_us:
-                continue
-            taken[severity] += 1
-            self._rows.setdefault(severity, []).append(row)
-            if taken[severity] == RECENT_EVENTS:
-                full += 1
-                if full == len(SEVERITIES):
-                    return
+        for row in reversed(rows[:end]):
+            of_severity = taken[row.shared.severity]
+            if len(of_severity) < RECENT_EVENTS:
+                of_severity.append(row)
+                full += len(of_severity) == RECENT_EVENTS
+            elif full == len(SEVERITIES):
+                break
+        for severity, newest_first in enumerate(taken):
+            if newest_first:
+                self._rows.setdefault(severity, []).append(newest_first)
 
     def move_until(self, until_ms: Mapping[int, int]) -> None:
         """Partition -> milliseconds: everything appended before is in here or was told before."""
@@ -57,8 +68,8 @@ class Pending:
 
     def recent_of(self, severity: int) -> list[Member]:
         """The newest events of one severity, as members."""
-        rows = sorted(self._rows[severity], key=lambda row: (row.ts_us, row.id), reverse=True)
-        return [(member_of_row(row), row.ts_us) for row in rows[:RECENT_EVENTS]]
+        rows = heapq.merge(*self._rows[severity], key=_by_time_and_id, reverse=True)
+        return [(member_of_row(row), row.ts_us) for row in islice(rows, RECENT_EVENTS)]
 
 
 def newest(members: Sequence[Member]) -> list[Member]:

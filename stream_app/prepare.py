@@ -39,10 +39,20 @@ _DAY_US: Final = 1440 * _MINUTE_US
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
 COPY_TRAILER: Final = Struct(">h").pack(-1)
 LOG_COLUMNS: Final = ("id", "ts", "severity", "source", "message", "attributes", "received_at")
-_head: Final = Struct(">hi16siqihi").pack  # 7 fields | id | ts | severity | length of source
+_FIELDS_THEN_ID: Final = Struct(">hi").pack(7, 16)
+_severity_and_length: Final = Struct(">ihi").pack  # severity | length of source
 _length: Final = Struct(">i").pack
 _null_then_time: Final = Struct(">iiq").pack  # attributes NULL | received_at
 _time: Final = Struct(">iq").pack
+
+
+class SeverityAndSource:
+    """What many rows of a window have in common: one object for all of them, hashed by identity."""
+
+    __slots__ = ("copy_bytes", "severity", "source")
+
+    def __init__(self, severity: int, source: str, copy_bytes: bytes) -> None:
+        self.severity, self.source, self.copy_bytes = severity, source, copy_bytes
 
 
 class Row(msgspec.Struct, gc=False):
@@ -51,12 +61,16 @@ class Row(msgspec.Struct, gc=False):
     ts_us: int  # microseconds since 1970
     id: bytes  # 16 bytes
     copy_bytes: bytes
-    severity: int
-    source: str
+    shared: SeverityAndSource
     received_us: int
     event: EventRecord
     partition: int
     record: Record
+
+    @property
+    def severity(self) -> int:
+        """The severity's code."""
+        return self.shared.severity
 
     def as_dead_letter(self) -> DeadLetter:
         """This record as one that PostgreSQL refused although our checks let it through."""
@@ -67,7 +81,7 @@ class Row(msgspec.Struct, gc=False):
 _by_time_and_id: Final = attrgetter("ts_us", "id")
 _copy_bytes_of: Final = attrgetter("copy_bytes")
 _time_of: Final = attrgetter("ts_us")
-_severity_and_source: Final = attrgetter("severity", "source")
+_shared_of: Final = attrgetter("shared")
 
 
 class Cell(NamedTuple):
@@ -121,8 +135,8 @@ def cells_of(rows: Sequence[Row]) -> Counter[Cell]:
     while start < len(rows):
         minute = rows[start].ts_us // _MINUTE_US
         end = bisect_left(rows, (minute + 1) * _MINUTE_US, lo=start, key=_time_of)
-        for (severity, source), count in Counter(map(_severity_and_source, rows[start:end])).items():
-            cells[Cell(minute, severity, source)] = count
+        for shared, count in Counter(map(_shared_of, rows[start:end])).items():
+            cells[Cell(minute, shared.severity, shared.source)] += count
         start = end
     return cells
 
@@ -175,11 +189,11 @@ def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> D
 class _RowEncoder:
     """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
 
-    __slots__ = ("_received", "_received_tail", "_received_us", "_sources", "_topic_tag")
+    __slots__ = ("_received", "_received_tail", "_received_us", "_shared", "_topic_tag")
 
     def __init__(self, topic: str) -> None:
         self._topic_tag = crc32(topic.encode())
-        self._sources: dict[str, bytes] = {}
+        self._shared: dict[tuple[str, str], SeverityAndSource] = {}
         self._received: datetime | None = None
         self._received_us = 0
         self._received_tail = b""
@@ -204,18 +218,22 @@ class _RowEncoder:
             identifier = event.id.int.to_bytes(16, "big")
         else:
             identifier = id_of_position(ts_us, partition, record.offset, self._topic_tag)
-        name = event.source
-        source = self._sources.get(name)
-        if source is None:
-            source = self._sources[name] = name.encode()
+        source = event.source
+        shared = self._shared.get((severity, source)) or self._share(severity, source)
         message = event.message.encode()
-        code = SEVERITY_CODES[severity]
         if event.attributes:
             attributes = bytes(event.attributes)
             tail = _length(len(attributes)) + attributes + tail[4:]
-        head = _head(7, 16, identifier, 8, pg_us, 2, code, len(source))
-        copy_bytes = b"".join((head, source, _length(len(message)), message, tail))
-        return Row(ts_us, identifier, copy_bytes, code, name, received_us, event, partition, record)
+        copy_bytes = b"".join(
+            (_FIELDS_THEN_ID, identifier, _time(8, pg_us), shared.copy_bytes, _length(len(message)), message, tail)
+        )
+        return Row(ts_us, identifier, copy_bytes, shared, received_us, event, partition, record)
+
+    def _share(self, severity: str, source: str) -> SeverityAndSource:
+        code, name = SEVERITY_CODES[severity], source.encode()
+        shared = SeverityAndSource(code, source, _severity_and_length(2, code, len(name)) + name)
+        self._shared[severity, source] = shared
+        return shared
 
     def _receive(self, received: datetime | None, appended_us: int) -> None:
         """Events of one request share their moment of receipt, so it is encoded once for all of them."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_TETHER = Path(__file__).with_name("tether.py")
 _LOG_LIMIT_BYTES = 20 << 20
 _TAIL_BYTES = 16 << 10
 
@@ -50,26 +49,23 @@ class ChildProcess:
     """
 
     def __init__(self, launch: Launch) -> None:
-        """Starts the child. Raises OSError when its program or log file cannot be opened."""
+        """Starts the child. Raises OSError when its log file cannot be opened.
+
+        Where the program cannot be started the log says so, and the exit code is 127.
+        """
         self.launch = launch
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         _turn_over(launch.log_path)
-        account = launch.account
         with launch.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                launch.command,
+                _tethered(launch.command, launch.death_signal, launch.account),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=launch.environment,
                 cwd=launch.folder,
                 process_group=0,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-                # One system call, no locks. It runs after the change of user, which would clear it.
-                preexec_fn=_die_with_parent(launch.death_signal),  # noqa: PLW1509
             )
 
     @property
@@ -153,10 +149,10 @@ def run_to_end(
 ) -> tuple[int, str]:
     """Runs a short program, which dies with its parent too, and returns its exit code and all it printed.
 
-    Raises OSError when it cannot be started, subprocess.TimeoutExpired when it is too late.
+    The code is 127 when it cannot be started. Raises subprocess.TimeoutExpired when it is too late.
     """
     result = subprocess.run(
-        command,
+        _tethered(command, signal.SIGKILL, account),
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -167,24 +163,13 @@ def run_to_end(
         env=environment,
         cwd=folder,
         process_group=0,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
-        preexec_fn=_die_with_parent(signal.SIGKILL),
     )
     return result.returncode, result.stdout
 
 
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    """A `preexec_fn`: the kernel sends the signal to the child when its parent ends, however that happens."""
-    parent = os.getpid()
-
-    def request() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # The parent ended between the fork and the line above.
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return request
+def _tethered(command: Sequence[str], death_signal: signal.Signals, account: Account | None) -> list[str]:
+    user = f"{account.uid}:{account.gid}" if account else "-"
+    return [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), str(int(death_signal)), user, *command]
 
 
 def _turn_over(log_path: Path) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from threatlog.embedded.child import Launch, run_to_end
-from threatlog.embedded.errors import PortTakenError, ServerError
+from threatlog.embedded.errors import ServerError
 from threatlog.embedded.kafka_jars import java_program, kafka_jars
-from threatlog.embedded.ports import LOOPBACK, is_free
+from threatlog.embedded.ports import LOOPBACK
 from threatlog.embedded.probes import kafka_answers
 from threatlog.embedded.server import Server
 
@@ -129,9 +129,10 @@ class KafkaServer(Server):
         if code != 0:
             raise ServerError(f"kafka: the data folder {folder} cannot be formatted:\n{output}")
 
+    def _ports(self) -> tuple[tuple[int, str], ...]:
+        return (*super()._ports(), (self._node.controller_port, "the controller's port"))
+
     def _launch(self) -> Launch:
-        if not is_free(self._node.controller_port):
-            raise PortTakenError(self._node.controller_port, "the controller's port")
         self._properties.write_text(self._node.rendered(self._data), encoding="utf-8")
         return Launch((*self._java(), "kafka.Kafka", str(self._properties)), self._log_path, folder=self._folder)
 

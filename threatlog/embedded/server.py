@@ -1,4 +1,4 @@
-"""What the three embedded servers have in common: prepare, start, wait, stop, and the faults that tests need."""
+"""What every server that runs as a child has in common: prepare, start, wait, stop, and the faults that tests need."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether it answers its own protocol now. Raises OSError when it cannot be reached."""
 
+    def _ports(self) -> tuple[tuple[int, str], ...]:
+        """The ports that must be free for its start, and what to set where one is not."""
+        return ((self.port, self._port_variable),)
+
     @property
     def address(self) -> str:
         """host:port"""
@@ -67,8 +71,9 @@ class Server(ABC):
         if self.running:
             return
         self.prepare()
-        if not is_free(self.port):
-            raise PortTakenError(self.port, self._port_variable)
+        for port, variable in self._ports():
+            if not is_free(port):
+                raise PortTakenError(port, variable)
         launch = self._launch()
         try:
             self._child = ChildProcess(launch)

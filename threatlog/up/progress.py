@@ -1,0 +1,40 @@
+"""What `threatlog up` says while it works: a line for each step, with a moving mark on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from rich.console import Console
+from rich.text import Text
+
+
+class Progress:
+    """Prints lines with the seconds since the start; plain where the output is no terminal."""
+
+    def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._monotonic = monotonic
+        self._start = monotonic()
+
+    def step(self, text: str, style: str = "") -> None:
+        """One line with the time in front."""
+        elapsed = Text(f"{self._monotonic() - self._start:7.1f} s  ", style="dim")
+        self._console.print(elapsed + Text(text, style=style), soft_wrap=True)
+
+    def good(self, text: str) -> None:
+        """A step that went well."""
+        self.step(text, "green")
+
+    def bad(self, text: str) -> None:
+        """A step that did not."""
+        self.step(text, "bold yellow")
+
+    def text(self, text: str) -> None:
+        """Text as it is, in long lines, so that it can be copied."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def waiting(self, text: str) -> AbstractContextManager[object]:
+        """Shows that something takes its time, on a terminal alone."""
+        return self._console.status(Text(text)) if self._console.is_terminal else nullcontext()

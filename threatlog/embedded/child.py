@@ -131,11 +131,12 @@ class ChildProcess:
             return
         with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self.pid)
-            # The parent first, so that it starts no further children meanwhile.
-            parent.send_signal(number)
-            for child in parent.children(recursive=True):
+            if number != signal.SIGCONT:
+                # Frozen first: it starts no further children, and its children still are its own while we list them.
+                parent.send_signal(signal.SIGSTOP)
+            for process in (*parent.children(recursive=True), parent):
                 with suppress(psutil.NoSuchProcess):
-                    child.send_signal(number)
+                    process.send_signal(number)
 
 
 def run_to_end(

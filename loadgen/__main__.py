@@ -16,7 +16,7 @@ from rich.console import Console
 from loadgen.clock import SystemClock
 from loadgen.command_types import DURATION, NOW, START
 from loadgen.delivery import Patience
-from loadgen.display import TerminalDisplay, result_table
+from loadgen.display import TerminalDisplay, result_tables
 from loadgen.drive import Plan
 from loadgen.http_sender import SHAPES
 from loadgen.outcome import Sender, TargetUnreachableError
@@ -82,8 +82,7 @@ def _target(kind: str, options: dict[str, Any]) -> Target:
 def seed(**options: Any) -> None:
     """Make realistic security events, as NDJSON or straight into ThreatLog."""
     kind, span_ms = options["send"], round(options["span"] * 1000)
-    start = options["start"] if options["start"] is not None else NOW if kind else _FIXED_START_MS
-    start_ms: int = SystemClock().unix_us() // 1000 - span_ms if start == NOW else start
+    start_ms = _start_ms(options["start"], span_ms, sending=kind is not None)
     lines = seed_lines(SeedRequest(options["count"], options["seed"], start_ms, span_ms, bool(options["ids"] or kind)))
     if kind is None:
         with click.open_file(options["out"], "wb") as out:
@@ -94,6 +93,13 @@ def seed(**options: Any) -> None:
     for code, count in tally.problems.most_common():
         click.echo(f"{count:,} not: {code}", err=True)
     sys.exit(EXIT_BROKEN if tally.problems else 0)
+
+
+def _start_ms(start: int | str | None, span_ms: int, *, sending: bool) -> int:
+    if isinstance(start, int):
+        return start
+    # What is sent should lie in the present, where people look; what is printed should be the same every day.
+    return SystemClock().unix_us() // 1000 - span_ms if start == NOW or sending else _FIXED_START_MS
 
 
 def _make_sender(target: Target, batch: int) -> Sender:
@@ -149,7 +155,8 @@ def run(**options: Any) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     result = _run_async(load.execute())
-    console.print(result_table(result, settings.plan))
+    for table in result_tables(result, settings.plan):
+        console.print(table)
     for line in result.verdict.lines():
         console.print(line, highlight=False, soft_wrap=True)
     _write_results(result, settings)

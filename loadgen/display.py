@@ -66,50 +66,57 @@ def _state(report: RunReport, loop: OpenLoop) -> str:
     return f"{text}, {failed:,} not" if failed else text
 
 
-def result_table(result: RunResult, plan: Plan) -> Table:
-    """The end of a run as a table: one row for each figure, durations as p50, p95, p99 and greatest."""
+def result_tables(result: RunResult, plan: Plan) -> list[Table]:
+    """The end of a run: one table of counts, one of durations in milliseconds."""
+    return [_counts(result, plan), _durations(result)]
+
+
+def _counts(result: RunResult, plan: Plan) -> Table:
     report = result.report
     table = Table(title=f"Run {result.identity.name}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
+    table.add_column(no_wrap=True)
     table.add_column(justify="right")
     asked = f"{plan.events_per_s:,g} events/s" if plan.events_per_s else "as fast as answered"
     rows = {
-        "asked for": f"{asked}, {plan.batch:,} per request, at most {plan.concurrency:,} outstanding",
-        "sent": f"{result.sent_events:,} events in {report.requests:,} requests",
+        "asked for": f"{asked}, {plan.batch:,} a request, {plan.concurrency:,} at once",
+        "sent": f"{result.sent_events:,} events, {report.requests:,} requests",
         "acknowledged": f"{report.acked_events:,}",
         "refused": f"{report.by_fate[Fate.REFUSED]:,}",
         "not taken": f"{report.by_fate[Fate.NOT_TAKEN]:,}",
-        "unknown (time-outs, lost connections, 5xx)": f"{report.by_fate[Fate.UNKNOWN]:,}",
+        "unknown (no answer, 5xx)": f"{report.by_fate[Fate.UNKNOWN]:,}",
+        **{f"  {code}": f"{count:,} events" for code, count in report.by_code.most_common(8)},
         "retries": f"{report.retries:,}",
-        "not sent (behind schedule or stopped)": f"{result.unsent_events:,}",
+        f"late by over {LATE_S * 1000:.0f} ms": f"{report.late_requests:,} requests",
+        "not sent (behind or stopped)": f"{result.unsent_events:,}",
         "acknowledged per second": f"{report.acked_per_s:,.0f} over {report.elapsed_s:.1f} s",
-        "latency from intended send": _spread_text(report.latency),
-        f"late (began > {LATE_S * 1000:.0f} ms after its moment)": f"{report.late_requests:,} requests",
-        "delay of the send": _spread_text(report.start_delay),
-        "freshness (acknowledged to visible)": _freshness_text(result),
         "CPU of this process": _cpu_text(result),
     }
-    for code, count in report.by_code.most_common(8):
-        rows[f"  not acknowledged: {code}"] = f"{count:,} events"
     for name, value in rows.items():
         table.add_row(name, value)
     return table
 
 
-def _spread_text(spread: Spread) -> str:
-    if spread.p50 is None:
-        return "no samples"
-    parts = (spread.p50, spread.p95, spread.p99, spread.max)
-    return " / ".join(f"{value:,.1f}" for value in parts if value is not None) + " ms (p50 / p95 / p99 / max)"
+def _durations(result: RunResult) -> Table:
+    report = result.report
+    table = Table(title="Milliseconds", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in ("p50", "p95", "p99", "max", "samples"):
+        table.add_column(column, justify="right")
+    for name, spread in (
+        ("latency from intended send", report.latency),
+        ("delay of the send", report.start_delay),
+        ("freshness: acknowledged to seen", report.freshness),
+    ):
+        table.add_row(name, *_cells(spread), f"{spread.samples:,}")
+    lost = {"never seen": report.never_seen, "queries failed": result.failed_probes, "left out": result.skipped_probes}
+    notes = [f"{count:,} {what}" for what, count in lost.items() if count]
+    if notes:
+        table.caption = f"freshness: {', '.join(notes)}"
+    return table
 
 
-def _freshness_text(result: RunResult) -> str:
-    text = f"{_spread_text(result.report.freshness)}, {result.report.freshness.samples:,} samples"
-    if result.report.never_seen:
-        text += f", {result.report.never_seen:,} never seen"
-    if result.failed_probes:
-        text += f", {result.failed_probes:,} failed queries"
-    return text
+def _cells(spread: Spread) -> list[str]:
+    return ["-" if value is None else f"{value:,.1f}" for value in (spread.p50, spread.p95, spread.p99, spread.max)]
 
 
 def _cpu_text(result: RunResult) -> str:

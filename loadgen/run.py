@@ -78,7 +78,7 @@ class LoadRun:
         self._encoder: Final = EventEncoder(self._identity, make_templates(settings.seed, prefix))
         plan = settings.plan
         # Connections that are each used every second stay open; fewer requests than that keep to the one used last.
-        in_turn = bool(plan.interval_s) and 1 / plan.interval_s >= plan.concurrency
+        in_turn = not plan.interval_s or 1 / plan.interval_s >= plan.concurrency
         connections = plan.concurrency if in_turn else 1
         self._sender: Final = make_sender(settings.target, plan.batch, connections, in_turn)
         self._query: Final = QueryClient(HttpClient(parse_url(settings.checks.query_url), _QUERY_TIMEOUT_S))

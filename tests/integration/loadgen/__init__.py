@@ -1,0 +1,1 @@
+"""loadgen as its users start it, against a small server that answers as documented."""

@@ -1,0 +1,1 @@
+"""Unit tests of loadgen: no network, and time only as the tests say."""

@@ -44,7 +44,9 @@ class KafkaNode:
     java_options: tuple[str, ...] = (
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
-        "--sun-misc-unsafe-memory-access=allow",  # Kafka 4.4.0 unmaps its indexes so; Java 25 warns of it.
+        # What Kafka 4.4.0 does to unmap its indexes and to load zstd; Java 25 warns of both.
+        "--sun-misc-unsafe-memory-access=allow",
+        "--enable-native-access=ALL-UNNAMED",
     )
     properties: dict[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 from threatlog.embedded.child import Account
@@ -99,8 +100,8 @@ def data_folder(wanted: Path, account: Account | None) -> Path:
     wanted.parent.mkdir(parents=True, exist_ok=True)
     if wanted.exists() or reaches(account, wanted.parent):
         return wanted
-    mark = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
-    place = _DATA_STORE / f"postgres-{mark}"
+    # A new name each time: where the link was removed, its old data must not come back to a new Kafka.
+    place = _DATA_STORE / f"postgres-{uuid.uuid4().hex[:12]}"
     _make_store(_DATA_STORE)
     wanted.symlink_to(place, target_is_directory=True)
     return place

@@ -1,0 +1,336 @@
+"""Holds the source to its architecture: who may import whom, how large things may grow, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICES = ("ingest_gateway", "stream_app", "query_api")
+PACKAGES = (*SERVICES, "loadgen", "threatlog")
+
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 40
+MAX_CONSTRUCTOR_PARAMETERS = 6
+
+# The only file of a package that may import each client of a server; that file maps the client's errors to ours.
+CLIENT_FILES = {
+    ("ingest_gateway", "aiokafka"): "ingest_gateway/kafka_publisher.py",
+    ("stream_app", "faust"): "stream_app/faust_app.py",
+    ("stream_app", "asyncpg"): "stream_app/postgres_store.py",
+    ("stream_app", "redis"): "stream_app/redis_mirror.py",
+    ("stream_app", "psycopg"): "stream_app/migrate.py",
+    ("stream_app", "yoyo"): "stream_app/migrate.py",
+    ("query_api", "aiokafka"): "query_api/kafka_ends.py",
+    ("query_api", "asyncpg"): "query_api/postgres_reader.py",
+    ("query_api", "redis"): "query_api/redis_reader.py",
+    ("loadgen", "aiokafka"): "loadgen/kafka_sender.py",
+    ("threatlog", "aiokafka"): "threatlog/topics.py",
+}
+CLIENTS = frozenset({"aiokafka", "asyncpg", "faust", "kafka", "mode", "psycopg", "redis", "yoyo"})
+
+# What a module may not do while it is imported: open, start, listen, read settings, or make metrics of the process.
+BUILDERS = frozenset(
+    {"aiokafka", "asyncpg", "faust", "mode", "psycopg", "redis", "yoyo", "aiohttp", "httpx", "fastapi", "uvicorn"}
+    | {"prometheus_client", "socket", "subprocess", "threading", "multiprocessing", "tempfile", "sqlite3"}
+)
+LOADERS = frozenset({"load_settings", "Settings"})
+VAGUE_NAMES = frozenset({"util", "utils", "helper", "helpers", "common", "manager", "managers"})
+
+
+@dataclass(frozen=True)
+class Module:
+    """One parsed source file; `path` is relative to the repository."""
+
+    path: str
+    text: str
+
+    @property
+    def package(self) -> str:
+        return self.path.split("/", 1)[0]
+
+    @property
+    def name(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.path)
+
+    @cached_property
+    def imports(self) -> tuple[str, ...]:
+        """Every module named by an import, wherever it stands."""
+        found: list[str] = []
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                found += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.path}:{node.lineno}: relative imports hide what depends on what"
+                found.append(str(node.module))
+        return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def tracked_files() -> tuple[str, ...]:
+    """The files of the repository that git knows, those not yet committed left out, that still exist."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: there is no list of the project's files")
+    return tuple(name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file())
+
+
+@lru_cache(maxsize=1)
+def all_modules() -> tuple[Module, ...]:
+    """Every tracked Python file."""
+    return tuple(
+        Module(name, (ROOT / name).read_text(encoding="utf-8")) for name in tracked_files() if name.endswith(".py")
+    )
+
+
+def source_modules() -> tuple[Module, ...]:
+    """The files of the packages that are installed."""
+    return tuple(module for module in all_modules() if module.package in PACKAGES)
+
+
+def functions_of(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function and method."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def none_of(faults: list[str]) -> None:
+    """Fails with one fault a line."""
+    assert not faults, "\n" + "\n".join(faults)
+
+
+def test_a_service_imports_another_service_only_through_its_contract() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            if module.package in SERVICES
+            for name in module.imports
+            if name.split(".")[0] in set(SERVICES) - {module.package} and name != f"{name.split('.')[0]}.contract"
+        ]
+    )
+
+
+def test_a_service_imports_of_threatlog_only_what_every_process_shares() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            if module.package in SERVICES
+            for name in module.imports
+            if name.split(".")[0] == "threatlog" and not f"{name}.".startswith("threatlog.process.")
+        ]
+    )
+
+
+def test_what_every_process_shares_knows_none_of_the_processes() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            if module.path.startswith("threatlog/process/")
+            for name in module.imports
+            if name.split(".")[0] in PACKAGES and not name.startswith("threatlog.process")
+        ]
+    )
+
+
+def test_only_the_command_line_knows_the_insides_of_the_services() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            if module.package == "threatlog" and module.path != "threatlog/__main__.py"
+            for name in module.imports
+            if name.split(".")[0] in (*SERVICES, "loadgen") and not name.endswith(".contract")
+        ]
+    )
+
+
+def test_a_contract_imports_only_the_standard_library_and_the_codecs() -> None:
+    contracts = [
+        module for module in source_modules() if module.name.endswith(".contract") or ".contract." in module.name
+    ]
+    assert len(contracts) >= 2
+    allowed = sys.stdlib_module_names | {"msgspec", "orjson"}
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in contracts
+            for name in module.imports
+            if name.split(".")[0] not in allowed and not name.startswith(f"{module.package}.contract")
+        ]
+    )
+
+
+def test_loadgen_imports_nothing_of_what_it_judges() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            if module.package == "loadgen"
+            for name in module.imports
+            if name.split(".")[0] in {*SERVICES, "threatlog"}
+        ]
+    )
+
+
+def test_no_package_imports_the_tests_or_the_benchmarks() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}"
+            for module in source_modules()
+            for name in module.imports
+            if name.split(".")[0] in {"tests", "benchmarks"}
+        ]
+    )
+
+
+def test_each_client_of_a_server_is_imported_in_one_file_of_a_package() -> None:
+    none_of(
+        [
+            f"{module.path} imports {name}; allowed: {CLIENT_FILES.get((module.package, name.split('.')[0]), 'nowhere')}"
+            for module in source_modules()
+            for name in module.imports
+            if name.split(".")[0] in CLIENTS and CLIENT_FILES.get((module.package, name.split(".")[0])) != module.path
+        ]
+    )
+
+
+def test_each_file_named_for_a_client_exists_and_imports_it() -> None:
+    modules = {module.path: module for module in source_modules()}
+    none_of(
+        [
+            f"{path} does not import {client}"
+            for (_, client), path in CLIENT_FILES.items()
+            if path not in modules or client not in {name.split(".")[0] for name in modules[path].imports}
+        ]
+    )
+
+
+def test_no_module_is_longer_than_its_budget() -> None:
+    lengths = {module.path: len(module.text.splitlines()) for module in all_modules()}
+    none_of([f"{path} has {lines} lines" for path, lines in lengths.items() if lines > MAX_MODULE_LINES])
+
+
+def test_no_function_is_longer_than_its_budget() -> None:
+    none_of(
+        [
+            f"{module.path}:{function.lineno} {function.name} has {lines} lines"
+            for module in all_modules()
+            for function in functions_of(module)
+            if (lines := (function.end_lineno or 0) - function.lineno + 1) > MAX_FUNCTION_LINES
+        ]
+    )
+
+
+def test_no_constructor_takes_more_than_its_budget() -> None:
+    faults = []
+    for module in all_modules():
+        for function in functions_of(module):
+            arguments = function.args
+            count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
+            if function.name == "__init__" and count > MAX_CONSTRUCTOR_PARAMETERS:
+                faults.append(f"{module.path}:{function.lineno} takes {count} parameters")
+    none_of(faults)
+
+
+def test_every_module_says_in_one_sentence_what_it_is() -> None:
+    faults = []
+    for module in all_modules():
+        first = (ast.get_docstring(module.tree) or "").split("\n", 1)[0]
+        if not first:
+            faults.append(f"{module.path} has no docstring")
+        elif not first.endswith("."):
+            faults.append(f"{module.path}: the first line is no whole sentence: {first}")
+    none_of(faults)
+
+
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    none_of(
+        [
+            name
+            for name in tracked_files()
+            if VAGUE_NAMES & {word for part in Path(name).parts for word in re.split(r"[._-]", part.lower())}
+        ]
+    )
+
+
+def _run_at_import(tree: ast.Module) -> Iterator[ast.expr]:
+    """The expressions that are evaluated when a module is imported: no bodies of functions, nothing under `__main__`."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += [default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None]
+            waiting += getattr(node, "decorator_list", [])
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"):
+            if isinstance(node, ast.expr):
+                yield node
+            waiting += list(ast.iter_child_nodes(node))
+
+
+def _bindings(tree: ast.Module) -> dict[str, str]:
+    """Local name -> the module it comes from, or for `from x import y` the dotted `x.y`."""
+    bound: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            bound |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return bound
+
+
+def _builds(call: ast.Call, bound: dict[str, str]) -> bool:
+    root = call.func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return False
+    origin = bound.get(root.id, root.id)
+    return origin.split(".")[0] in BUILDERS or origin.rpartition(".")[2] in LOADERS or origin == "open"
+
+
+def test_nothing_is_built_or_read_at_import() -> None:
+    faults = []
+    for module in source_modules():
+        if module.path == "threatlog/process/settings.py":
+            continue  # It defines the frozen default values themselves.
+        bound = _bindings(module.tree)
+        for node in _run_at_import(module.tree):
+            if isinstance(node, ast.Call) and _builds(node, bound):
+                faults.append(f"{module.path}:{node.lineno} {ast.unparse(node)[:80]}")
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "sys.argv"}:
+                faults.append(f"{module.path}:{node.lineno} reads {ast.unparse(node)}")
+    none_of(faults)
+
+
+# A package index, a mirror of one, or a folder that exists on one machine only.
+_INDEX = r"https?://[^\s\"'<>)]*(?:" + "|".join(["pypi", "pythonhosted", "artifactory", "nexus", "maven"]) + ")"
+_INDEX_OPTION = r"(?:^|\s)--(?:extra-)?index-url"
+_HOME = r"(?<![\w.~$}])/(?:root|home/\w+|Users/\w+|work)/\w"
+FORBIDDEN_TEXT = re.compile("|".join([_INDEX, _INDEX_OPTION, _HOME]), re.MULTILINE)
+
+
+def test_no_file_names_a_registry_or_a_folder_of_one_machine() -> None:
+    faults = []
+    for name in tracked_files():
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        faults += [f"{name}: {match[0]!r}" for match in FORBIDDEN_TEXT.finditer(text)]
+    none_of(faults)

@@ -152,5 +152,5 @@ _WORDS: dict[type[KafkaError], str] = {
 
 def _unavailable(error: BaseException, subject: str) -> PublishUnavailableError:
     words = _WORDS.get(type(error))
-    detail = f"{subject} {words}" if words else f"{subject}: {type(error).__name__}: {error}"
+    detail = f"{subject} {words}" if words else f"{subject}: {error!r}"
     return PublishUnavailableError("kafka_unavailable", detail, may_arrive=True)

@@ -67,5 +67,14 @@ def migrate(context: click.Context) -> None:
     sys.exit(run(_settings(context).postgres))
 
 
+@main.command()
+@click.pass_context
+def topics(context: click.Context) -> None:
+    """Create the topic in Kafka, or bring it in line with the settings."""
+    from threatlog.topics import run
+
+    sys.exit(run(_settings(context), click.echo))
+
+
 if __name__ == "__main__":
     main()

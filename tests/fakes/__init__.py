@@ -1,0 +1,1 @@
+"""In-memory stand-ins for unit tests; tests/contract holds each to the real one."""

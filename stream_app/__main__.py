@@ -21,6 +21,7 @@ from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
 from stream_app.partitions import DayPartitions
 from stream_app.pipeline import Parts, Pipeline, Policy
+from stream_app.positions import Positions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect
 from stream_app.snapshot import PostgresSnapshots
@@ -32,7 +33,7 @@ from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 
 if TYPE_CHECKING:
-    from stream_app.faust_app import Positions, StreamApp
+    from stream_app.faust_app import StreamApp
     from threatlog.process.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def _now() -> datetime:
 
 
 def _build(settings: Settings) -> _Worker:
-    from stream_app.faust_app import KafkaLog, Positions, build_app
+    from stream_app.faust_app import KafkaLog, build_app, kafka_consumer
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
@@ -154,7 +155,7 @@ def _build(settings: Settings) -> _Worker:
     )
     app = build_app(settings, pipeline, name)
     kafka.app = app
-    positions = Positions(app, topic)
+    positions = Positions(lambda: kafka_consumer(app), topic)
     keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, figures)
     identity = Identity(f"{name}-{int(time.time())}", _now())
     upkeep = Upkeep(identity, keeping, positions, lambda: pipeline.stored_offsets, lambda: app.buffered.count)

@@ -1,8 +1,8 @@
-"""A chunk: all records that one fetch returned for one partition, in offset order."""
+"""A chunk: all records that one fetch returned for one partition, in offset order; and what takes chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -58,3 +58,23 @@ class Chunk:
     def next_offset(self) -> int:
         """The offset after the last record."""
         return self.offset + 1
+
+
+class Deliveries(Protocol):
+    """What takes the chunks: all that the Faust side needs of ours."""
+
+    async def start_positions(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
+        """Where each assigned partition starts, by the store. Raises StoreUnavailableError."""
+        ...
+
+    async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:
+        """Takes one chunk; `acknowledge` is called once it is stored."""
+        ...
+
+    def log_went_back(self, partition: int, position: int, offset: int) -> None:
+        """Read up to `position`, a partition goes on at the lower `offset`, without a seek of ours."""
+        ...
+
+    async def drain(self) -> None:
+        """Lets the window under way end, within seconds, and takes no more."""
+        ...

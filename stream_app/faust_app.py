@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
@@ -18,7 +17,7 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.chunks import BufferedEvents, Chunk
+from stream_app.chunks import BufferedEvents, Chunk, Deliveries
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Settings
@@ -28,27 +27,22 @@ FETCH_MAX_WAIT_MS: Final = 100
 _POSITIONS_TIMEOUT_S: Final = 20.0
 
 
-class Deliveries(Protocol):
-    """What the Faust side needs of ours."""
-
-    async def start_positions(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
-        """Where each assigned partition starts, by the store. Raises StoreUnavailableError."""
-        ...
-
-    async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:
-        """Takes one chunk; `acknowledge` is called once it is stored."""
-        ...
-
-    async def drain(self) -> None:
-        """Lets the window under way end, within seconds, and takes no more."""
-        ...
-
-
 class Upkeep(Protocol):
     """What runs beside the windows for as long as the application does."""
 
     def start(self) -> None: ...
     async def stop(self) -> None: ...
+
+
+class _NothingRead(dict[TP, int | None]):
+    """Faust's record of offsets read, by which it drops lower ones; the fence does that, by what is stored.
+
+    Faust notes an offset after it has waited for the stream. With a seek back in between it would then drop, for ever,
+    all that was to be read again.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
 
 
 class ChunkConsumer(driver.Consumer):
@@ -58,7 +52,10 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = _NothingRead()
         self._positions: dict[TP, int] = {}
+        # Partitions that were sought while a fetch was under way.
+        self._sought: set[TP] = set()
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -69,12 +66,21 @@ class ChunkConsumer(driver.Consumer):
             # Enough is fetched and not stored; asking again soon costs nothing, blocking here would block a rebalance.
             await asyncio.sleep(0.01)
             return {}
+        self._sought.clear()
         fetched = await super()._getmany(active_partitions, timeout)
-        return {tp: [self._chunk(tp, records)] for tp, records in fetched.items() if records}
+        unclear = self._sought & fetched.keys()
+        for tp in unclear:
+            # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
+            # between would pass for a hole in the log. So they are read again.
+            await self.seek_to(tp, self._positions[tp])
+        return {tp: [self._chunk(tp, records)] for tp, records in fetched.items() if records and tp not in unclear}
 
     def _chunk(self, tp: TP, records: list[Any]) -> Chunk:
-        position = self._positions.get(tp, records[0].offset)
-        chunk = Chunk(tp.topic, tp.partition, min(position, records[0].offset), records, self.app.buffered)
+        first = records[0].offset
+        position = self._positions.get(tp, first)
+        if first < position:
+            self.app.deliveries.log_went_back(tp.partition, position, first)
+        chunk = Chunk(tp.topic, tp.partition, min(position, first), records, self.app.buffered)
         self._positions[tp] = chunk.next_offset
         return chunk
 
@@ -150,6 +156,7 @@ class ChunkConsumer(driver.Consumer):
         """Reads on from `offset`, also backwards."""
         await self.seek(tp, offset)
         self._positions[tp] = offset
+        self._sought.add(tp)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -281,47 +288,6 @@ class KafkaLog:
             await consumer.seek_to(tp, offset)
 
 
-class Positions:
-    """What the consumer knows of its partitions, read without waiting for anything."""
-
-    def __init__(self, app: StreamApp, topic: str, now_ms: Callable[[], int] = lambda: int(time.time() * 1000)) -> None:
-        self._app = app
-        self._topic = topic
-        self._now_ms = now_ms
-        # Partition -> (time of the fetch before the last one, time of the last one).
-        self._fetches: dict[int, tuple[int, int]] = {}
-
-    def assigned(self) -> list[int]:
-        """The partitions of this worker."""
-        consumer = self._consumer()
-        return (
-            [] if consumer is None else sorted(tp.partition for tp in consumer.assignment() if tp.topic == self._topic)
-        )
-
-    def reached(self) -> dict[int, tuple[int, int]]:
-        """Partition -> (end offset, time in ms): the end held everything appended before that time.
-
-        A fetch may have been answered before a record came and read here after it. The request of the last answer was
-        sent after the answer before it had come, so that earlier moment is safe. Call several times a second.
-        """
-        consumer = self._consumer()
-        if consumer is None:
-            return {}
-        found = {}
-        for partition in self.assigned():
-            tp = TP(self._topic, partition)
-            last_ms = consumer.last_poll_timestamp(tp)
-            end = consumer.highwater(tp)
-            if not last_ms or end is None:
-                continue
-            before, latest = self._fetches.get(partition, (0, 0))
-            if last_ms != latest:
-                before, latest = latest, last_ms
-                self._fetches[partition] = (before, latest)
-            if before:
-                found[partition] = (end, before)
-        return found
-
-    def _consumer(self) -> Any:
-        thread = getattr(self._app.consumer, "_thread", None)
-        return getattr(thread, "_consumer", None)
+def kafka_consumer(app: StreamApp) -> Any:
+    """The aiokafka consumer under Faust's, for `Positions`; None before it is made."""
+    return getattr(getattr(app.consumer, "_thread", None), "_consumer", None)

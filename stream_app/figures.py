@@ -77,7 +77,7 @@ class StreamFigures:
             self.dead.labels(reason).inc(count)
         if stored.dead_letters > sum(reasons.values()):
             self.dead.labels("refused_by_store").inc(stored.dead_letters - sum(reasons.values()))
-        if stored.dead_letters and stored.dead_letters >= events:
+        if stored.dead_letters and stored.dead_letters >= events + stored.duplicates:
             self.mostly_bad.inc()
         self._count_latency(stored, now_s)
         self._count_outside(stored)

@@ -157,6 +157,10 @@ class Pipeline:
             del self._seeking[chunk.partition]
         self._windower.put(Delivery(chunk, acknowledge))
 
+    def log_went_back(self, partition: int, position: int, offset: int) -> None:
+        """The topic was made anew while we read it: its records would fall below the fence, so this ends us."""
+        self._fail(TopicCutError(partition, position, offset))
+
     async def drain(self) -> None:
         """Lets the window under way end, within DRAIN_TIMEOUT_S, and takes no more."""
         self._draining = True
@@ -216,6 +220,9 @@ class Pipeline:
                 stored = await self._until_available(partial(self._store, window))  # 1
             except OffsetsMovedError as moved:
                 # Also after a commit whose answer was lost: then everything falls below the fence.
+                for partition in window.fenced.starts.keys() - moved.stored.keys():
+                    # The database was restored to a time before it knew this partition.
+                    self._stored.pop(partition, None)
                 self._stored.update(moved.stored)
                 self._parts.mirror.mark_stale()
                 window = await self._prepared(deliveries, self._stored)

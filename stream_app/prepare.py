@@ -15,6 +15,7 @@ from zlib import crc32
 import msgspec
 
 from ingest_gateway.contract import (
+    EARLIEST,
     SEVERITY_CODES,
     EventLimits,
     EventRecord,
@@ -34,6 +35,7 @@ _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 PG_EPOCH_US: Final = 946_684_800_000_000
 _MINUTE_US: Final = 60_000_000
 _DAY_US: Final = 1440 * _MINUTE_US
+MAX_DETAIL_CHARS: Final = 1000
 
 # Binary COPY as in the "Binary Format" section of PostgreSQL's page on COPY: a field is a length and its bytes.
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
@@ -181,9 +183,9 @@ def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> 
 
 
 def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> DeadLetter:
-    return DeadLetter(
-        partition, record.offset, error.code, error.detail, record.key, record.value, max(record.timestamp, 0)
-    )
+    # The words may quote the sender, and PostgreSQL's text holds no U+0000.
+    detail = error.detail[:MAX_DETAIL_CHARS].replace("\0", "\\0")
+    return DeadLetter(partition, record.offset, error.code, detail, record.key, record.value, max(record.timestamp, 0))
 
 
 class _RowEncoder:
@@ -236,7 +238,12 @@ class _RowEncoder:
         return shared
 
     def _receive(self, received: datetime | None, appended_us: int) -> None:
-        """Events of one request share their moment of receipt, so it is encoded once for all of them."""
+        """Events of one request share their moment of receipt, so it is encoded once for all of them.
+
+        Raises RejectedEventError for a moment that no answer could hold; only a direct producer can write one.
+        """
+        if received is not None and received < EARLIEST:
+            raise RejectedEventError("bad_timestamp", "received_at is before the year 1 in UTC")
         self._received = received
         self._received_us = appended_us if received is None else unix_us(received)
         self._received_tail = _null_then_time(-1, 8, self._received_us - PG_EPOCH_US)

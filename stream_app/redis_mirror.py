@@ -30,6 +30,8 @@ _RETRY_AFTER_S = 1.0
 # Under a backlog most recent events are pushed out again at once; telling Redis
 # of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
 TOGETHER_WITHIN_S = 1.0
+# Readers turn to PostgreSQL when `stored_until` is older than a few seconds.
+CATCHING_UP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class RedisMirror:
         self._one_at_a_time = asyncio.Lock()
         self._pending = Pending()
         self._told_s = 0.0
+        self._caught_up_s = 0.0
 
     def mark_stale(self) -> None:
         """Something was stored that Redis was not told of; it is rebuilt before it is next told anything."""
@@ -80,6 +83,8 @@ class RedisMirror:
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
         """Tells Redis what one window made true; while `more_waits`, several windows together. Whether it was told."""
+        if self._is_catching_up(until_ms):
+            return True
         self._pending.add(stored, until_ms, int((self._now_s() + MAX_RECENT_AHEAD_S) * 1_000_000))
         if more_waits and self._now_s() - self._told_s < TOGETHER_WITHIN_S:
             return False
@@ -88,8 +93,18 @@ class RedisMirror:
 
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
         """At the end of partitions: the lists hold everything appended before these times."""
+        if self._now_s() - self._caught_up_s < TOGETHER_WITHIN_S:
+            return
         self._pending.move_until(until_ms)
         await self._tell()
+
+    def _is_catching_up(self, until_ms: Mapping[int, int]) -> bool:
+        """A window of a backlog is not told: no reader uses lists this old. Redis is rebuilt once, at the end."""
+        now_s = self._now_s()
+        if now_s - max(until_ms.values()) / 1000 < CATCHING_UP_S:
+            return False
+        self._stale, self._pending, self._caught_up_s = True, Pending(), now_s
+        return True
 
     async def _tell(self) -> None:
         async with self._one_at_a_time:
@@ -115,6 +130,8 @@ class RedisMirror:
 
     async def _rebuild(self, now_s: float) -> None:
         """Every value is absolute or a set member, so other workers may write at the same time."""
+        # Before the reading: what is marked stale while it goes on is not in it.
+        self._stale = False
         snapshot = await self._source.snapshot(now_s)
         keys = self._keys
         pipe = self._client.pipeline(transaction=True)
@@ -129,7 +146,6 @@ class RedisMirror:
         self._move_until(pipe, snapshot.stored_until_us)
         pipe.set(keys.seeded, "1")
         await pipe.execute()
-        self._stale = False
         log.info("rebuilt counters and recent events in Redis")
 
     def _add(self, pipe: Pipeline, pending: Pending, now_s: int) -> None:

@@ -20,6 +20,7 @@ STOP_WITHIN_S = 9.5
 RESTART_AFTER_S = 1.0
 # These codes would be the same again: a configuration fault.
 _FINAL_CODES = frozenset({78})
+EXIT_UNFINISHED = 75
 
 
 def run_workers(settings: Settings) -> int:
@@ -64,4 +65,11 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> int:
             child.wait(max(deadline - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
             child.kill()
-    return max((abs(child.wait()) for child in children), default=0)
+    return max((_code_of(child.wait()) for child in children), default=0)
+
+
+def _code_of(status: int) -> int:
+    """A worker that SIGTERM reached before it could listen had nothing under way; one that was killed may have had."""
+    if status == -signal.SIGTERM:
+        return 0
+    return status if status >= 0 else EXIT_UNFINISHED

@@ -1,0 +1,1 @@
+"""Measurements of each figure that ThreatLog claims; `make bench` runs them all and writes docs/benchmarks.md."""

@@ -1,0 +1,139 @@
+"""The stream application on a backlog of one-event records, beside a hand-written loop on the same records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import asyncpg
+
+from benchmarks.bench_stack import BenchStack, bench_stack, cpu_s
+from benchmarks.records import produce
+from benchmarks.section import Figure, Section
+
+PARTITIONS = 8
+_POLL_S = 0.05
+_TIMEOUT_S = 180.0
+EMPTY = (
+    "TRUNCATE logs, consumer_offsets, log_rollup_minute, log_rollup_hour, log_rollup_total, dead_letters,"
+    " process_metrics; DROP TABLE IF EXISTS hand_offsets"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One run over the backlog, CPU in microseconds per event."""
+
+    events_per_s: float
+    own_us: float
+    backend_us: float
+
+
+async def drain_by_worker(stack: BenchStack, connection: asyncpg.Connection[asyncpg.Record], events: int) -> Drain:
+    """Starts one worker, follows the stored offsets to the end, stops it. Counts from the first window on."""
+    worker = stack.start("stream", {"THREATLOG_KAFKA_CONSUMER_GROUP": f"bench-{time.monotonic_ns()}"}, ready=False)
+    first, backends, before = 0, [0], (0.0, 0.0, 0.0)
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        done = int(await connection.fetchval("SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets"))
+        if done and not first:
+            found = await connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'threatlog-stream'"
+            )
+            first, backends = done, [row["pid"] for row in found]
+            before = (time.perf_counter(), cpu_s(worker.pid), cpu_s(*backends))
+        if done >= events:
+            break
+        await asyncio.sleep(_POLL_S)
+    measured = done - first
+    drain = Drain(
+        measured / (time.perf_counter() - before[0]),
+        (cpu_s(worker.pid) - before[1]) / measured * 1e6,
+        (cpu_s(*backends) - before[2]) / measured * 1e6,
+    )
+    worker.stop(10.0)
+    stored = await connection.fetchrow("SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM logs")
+    assert stored is not None
+    assert stored["rows"] == stored["ids"] == events, f"stored {dict(stored)} of {events}"
+    return drain
+
+
+def drain_by_hand(stack: BenchStack, events: int) -> Drain:
+    """Runs the hand-written loop in a process of its own."""
+    arguments = [stack.bootstrap, stack.topic, stack.dsn, str(PARTITIONS), str(events)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.hand_written", *arguments],
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_TIMEOUT_S,
+    )
+    return Drain(**json.loads(done.stdout))
+
+
+async def measure(stack: BenchStack, events: int, rounds: int) -> tuple[float, list[Drain], list[Drain]]:
+    """Alternates both over the same records, so that a neighbour on the machine disturbs both alike."""
+    size = await produce(stack.bootstrap, stack.topic, PARTITIONS, events)
+    connection = await asyncpg.connect(stack.dsn)
+    by_hand, by_worker = [], []
+    try:
+        # The first worker makes the day partitions, which the loop needs too.
+        await drain_by_worker(stack, connection, events)
+        for _ in range(rounds):
+            await connection.execute(EMPTY)
+            by_hand.append(drain_by_hand(stack, events))
+            await connection.execute(EMPTY)
+            by_worker.append(await drain_by_worker(stack, connection, events))
+    finally:
+        await connection.close()
+    return size, by_worker, by_hand
+
+
+def run(*, quick: bool = False) -> Section:
+    """The section of the report."""
+    events, rounds = (200_000, 1) if quick else (1_000_000, 3)
+    with bench_stack(PARTITIONS) as stack:
+        size, by_worker, by_hand = asyncio.run(measure(stack, events, rounds))
+    worker, hand = _median(by_worker), _median(by_hand)
+    title = (
+        f"Stream application: backlog of {events:,} records of {size:.0f} bytes, {PARTITIONS} partitions, one worker"
+    )
+    return Section(
+        title,
+        (
+            Figure("rate", f"{worker.events_per_s:,.0f} events/s", "100,000", worker.events_per_s >= 100_000),
+            Figure("worker CPU", f"{worker.own_us:.2f} us/event", "7", worker.own_us <= 7),
+            Figure("PostgreSQL backend CPU", f"{worker.backend_us:.2f} us/event", ""),
+            Figure(
+                "both together",
+                f"{worker.own_us + worker.backend_us:.2f} us/event",
+                "9",
+                worker.own_us + worker.backend_us <= 9,
+            ),
+            Figure("hand-written loop: rate", f"{hand.events_per_s:,.0f} events/s", ""),
+            Figure(
+                "hand-written loop: CPU, own and backend", f"{hand.own_us:.2f} and {hand.backend_us:.2f} us/event", ""
+            ),
+            Figure(
+                "worker against the loop, own CPU",
+                f"{worker.own_us / hand.own_us:.2f} times",
+                "1.2",
+                worker.own_us / hand.own_us <= 1.2,
+            ),
+        ),
+        f"Median of {rounds} rounds, loop and worker in turn on the same records; rows and ids counted after each.",
+    )
+
+
+def _median(drains: list[Drain]) -> Drain:
+    return Drain(
+        statistics.median(d.events_per_s for d in drains),
+        statistics.median(d.own_us for d in drains),
+        statistics.median(d.backend_us for d in drains),
+    )

@@ -76,5 +76,19 @@ def topics(context: click.Context) -> None:
     sys.exit(run(_settings(context), click.echo))
 
 
+@main.command()
+@click.option("--markdown", "form", flag_value="markdown", help="the README's table: names, defaults, what is allowed")
+@click.option("--yaml", "form", flag_value="yaml", help="a config.yaml of all defaults, with comments")
+@click.pass_context
+def settings(context: click.Context, form: str | None) -> None:
+    """Show the settings in force here; passwords only as set or not set."""
+    from threatlog.settings_table import config_yaml, in_force, markdown
+
+    if form is None:
+        click.echo(in_force(_settings(context)), nl=False)
+    else:
+        click.echo(markdown() if form == "markdown" else config_yaml(), nl=False)
+
+
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ _KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 # Binds Kafka's logging to its log4j; without it the server says nothing, not even why it ends. Resolved by itself:
 # together, with jgo 3.2.0, log4j's own management of versions replaces kafka-clients by 3.9.1.
 _LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"
-_LOCK = Path("~/.cache/threatlog/kafka-jars.lock")
+_CACHE = Path("~/.cache/threatlog")
 
 
 def java_program() -> str:
@@ -25,16 +25,38 @@ def java_program() -> str:
 
 
 def kafka_jars() -> tuple[Path, ...]:
-    """Kafka's jars in the order of the class path. The first call on a machine downloads them.
+    """Kafka's jars in the order of the class path. The first call on a machine downloads them, in about 20 s.
 
     Raises ServerError when they are neither cached nor can be downloaded.
     """
-    lock_path = _LOCK.expanduser()
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    index = _index()
+    index.parent.mkdir(parents=True, exist_ok=True)
     # Two first runs side by side would read each other's half-written files.
-    with lock_path.open("w") as lock:
+    with index.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _resolve()
+        jars = _listed(index)
+        if not jars:
+            jars = _resolve()
+            index.write_text("".join(f"{jar}\n" for jar in jars), encoding="utf-8")
+    return jars
+
+
+def kafka_is_cached() -> bool:
+    """Whether `kafka_jars` needs no network."""
+    return bool(_listed(_index()))
+
+
+def _index() -> Path:
+    return _CACHE.expanduser() / f"kafka-{KAFKA_VERSION}-jars.txt"
+
+
+def _listed(index: Path) -> tuple[Path, ...]:
+    """The jars of an earlier call; none where one of them is gone."""
+    try:
+        jars = tuple(map(Path, index.read_text(encoding="utf-8").splitlines()))
+    except OSError:
+        return ()
+    return jars if all(jar.is_file() for jar in jars) else ()
 
 
 def _resolve() -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from threatlog.embedded import KafkaNode, KafkaServer, PostgresServer, RedisServer, ServerError
 from threatlog.embedded.child import ChildProcess
+from threatlog.embedded.kafka_jars import KAFKA_VERSION, kafka_is_cached
 from threatlog.embedded.ports import LOOPBACK, free_port, is_free
 from threatlog.process.settings import Settings
 from threatlog.up.data_folder import DataFolder, open_data_folder
@@ -106,8 +107,8 @@ def _start_servers(supervisor: Supervisor, folder: DataFolder, ports: Ports, pro
     kafka = KafkaServer(data / "kafka", KafkaNode(ports.kafka, ports.kafka_controller), log_path=folder.log("kafka"))
     postgres = PostgresServer(data / "postgres", ports.postgres, log_path=folder.log("postgres"))
     redis = RedisServer(data / "redis", ports.redis, log_path=folder.log("redis"))
-    if not (data / "kafka").exists():
-        progress.step("preparing Kafka and PostgreSQL; the first time Kafka is downloaded (45 MB)")
+    if not kafka_is_cached():
+        progress.step(f"downloading Apache Kafka {KAFKA_VERSION} (45 MB), the first time on this machine")
     progress.step(f"starting Kafka on {kafka.address}, PostgreSQL on {postgres.address}, Redis on {redis.address}")
     with progress.waiting("waiting for Kafka, PostgreSQL and Redis"):
         supervisor.start([kafka, postgres, redis], _SERVERS_READY_S)

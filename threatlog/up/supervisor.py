@@ -11,6 +11,7 @@ from threatlog.embedded import ServerError
 from threatlog.embedded.child import ChildProcess
 
 _POLL_INTERVAL_S = 0.1
+_SAY_INTERVAL_S = 5.0
 
 
 class Part(Protocol):
@@ -111,10 +112,14 @@ class Supervisor:
                 faults.append(error)
 
         # Daemons, so that a request to stop need not wait for a download.
-        threads = [threading.Thread(target=prepare, args=(part,), daemon=True) for part in parts]
-        for thread in threads:
+        threads = {part.name: threading.Thread(target=prepare, args=(part,), daemon=True) for part in parts}
+        for thread in threads.values():
             thread.start()
-        while any(thread.is_alive() for thread in threads) and not faults:
+        say_at = self._monotonic() + _SAY_INTERVAL_S
+        while (busy := [name for name, thread in threads.items() if thread.is_alive()]) and not faults:
+            if self._monotonic() >= say_at:
+                self._voice.step(f"still preparing {', '.join(busy)}")
+                say_at += _SAY_INTERVAL_S
             self._pause.sleep(_POLL_INTERVAL_S)
         if faults:
             raise faults[0]

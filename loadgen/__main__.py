@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -200,6 +201,9 @@ def _write_results(result: RunResult, settings: RunSettings) -> None:
 
 
 def _run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    # Every failure is counted and in the table; aiokafka would write each across the progress bar as well.
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return uvloop.run(work)
     except TargetUnreachableError as error:

@@ -36,7 +36,7 @@ def run(*, quick: bool = False) -> Section:
                 singles["requests_per_s"] >= 5000,
             ),
         ),
-        f"{seconds:.0f} s each, all acknowledged by Kafka with acks=all; a raw asyncio sender with bodies made beforehand.",
+        f"{seconds:.0f} s each, all acknowledged by Kafka with acks=all; the sender has its bodies made beforehand.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -63,8 +63,10 @@ class Chunk:
 class Deliveries(Protocol):
     """What takes the chunks: all that the Faust side needs of ours."""
 
-    async def start_positions(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
-        """Where each assigned partition starts, by the store. Raises StoreUnavailableError."""
+    async def start_positions(
+        self, beginnings: Mapping[int, int], ends: Callable[[], Awaitable[Mapping[int, int]]]
+    ) -> Mapping[int, int]:
+        """Where each assigned partition starts, by the store. `ends` asks Kafka where they end now."""
         ...
 
     async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:

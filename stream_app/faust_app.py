@@ -135,13 +135,13 @@ class ChunkConsumer(driver.Consumer):
         """
         assigned = list(self.assignment())
         beginnings = await self.earliest_offsets(*assigned)
-        ends = await self.highwaters(*assigned)
+
+        async def ends() -> dict[int, int]:
+            return {tp.partition: offset for tp, offset in (await self.highwaters(*assigned)).items()}
+
         try:
             stored = await asyncio.wait_for(
-                self.app.deliveries.start_positions(
-                    {tp.partition: offset for tp, offset in beginnings.items()},
-                    {tp.partition: offset for tp, offset in ends.items()},
-                ),
+                self.app.deliveries.start_positions({tp.partition: offset for tp, offset in beginnings.items()}, ends),
                 _POSITIONS_TIMEOUT_S,
             )
         except TimeoutError:

@@ -134,14 +134,19 @@ class Pipeline:
         """Whether a window is under way."""
         return self._writing is not None and not self._writing.done()
 
-    async def start_positions(self, beginnings: Mapping[int, int], ends: Mapping[int, int]) -> Mapping[int, int]:
-        """Where the partitions just assigned start. Retries until PostgreSQL answers; an impossible one ends us."""
+    async def start_positions(
+        self, beginnings: Mapping[int, int], ends: Callable[[], Awaitable[Mapping[int, int]]]
+    ) -> Mapping[int, int]:
+        """Where the partitions just assigned start. Retries until PostgreSQL answers; an impossible one ends us.
+
+        Kafka is asked for the ends after PostgreSQL for the offsets: until just now another worker may have stored.
+        """
         self._windower.discard()
         self._seeking.clear()
         stored = await self._until_available(partial(self._parts.store.positions, beginnings))
-        for partition, offset in stored.items():
-            if offset > ends[partition]:
-                self._fail(TopicCutError(partition, offset, ends[partition]))
+        for partition, end in (await ends()).items():
+            if stored[partition] > end:
+                self._fail(TopicCutError(partition, stored[partition], end))
         self._stored, self._expected = dict(stored), dict(stored)
         self._parts.mirror.mark_stale()
         return stored

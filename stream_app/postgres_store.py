@@ -250,4 +250,5 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+    # InternalClientError: asyncpg 0.32 was given a query after the server's farewell and before the end of the stream.
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)

@@ -44,7 +44,9 @@ def describe_ingestion(app: FastAPI, limits: Limits) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas(limits))
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(
+                Event=_event(limits), Problem=_problem()
+            )
             schema["paths"][INGEST_PATH] = {"post": _single()}
             schema["paths"][BATCH_PATH] = {"post": _batch(limits)}
             app.openapi_schema = schema
@@ -53,9 +55,9 @@ def describe_ingestion(app: FastAPI, limits: Limits) -> None:
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the description.
 
 
-def _schemas(limits: Limits) -> dict[str, Any]:
+def _event(limits: Limits) -> dict[str, Any]:
     aliases = ", ".join(f"{spelling} = {canonical}" for spelling, canonical in SEVERITY_ALIASES.items())
-    event = {
+    return {
         "type": "object",
         "required": ["severity", "source", "message"],
         "additionalProperties": False,
@@ -84,7 +86,10 @@ def _schemas(limits: Limits) -> dict[str, Any]:
         },
         "example": _EVENT,
     }
-    problem = {
+
+
+def _problem() -> dict[str, Any]:
+    return {
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "retryable"],
         "properties": {
@@ -96,7 +101,6 @@ def _schemas(limits: Limits) -> dict[str, Any]:
             "retryable": {"type": "boolean", "description": "whether the same request may succeed later"},
         },
     }
-    return {"Event": event, "Problem": problem}
 
 
 def _single() -> dict[str, Any]:

@@ -29,6 +29,7 @@ from threatlog.process.settings import Settings
 EXIT_TRY_LATER: Final = 75
 REQUEST_TIMEOUT_MS: Final = 5_000
 _RETRY_INTERVAL_S: Final = 0.5
+_POLL_INTERVAL_S: Final = 0.05
 # Kafka's default for one batch; one event of the largest size and its framing must fit as well.
 _LEAST_MAX_MESSAGE_BYTES: Final = 1_048_588
 _FRAMING_BYTES: Final = 64 * 1024
@@ -110,6 +111,9 @@ async def _ensure(shape: TopicShape, bootstrap_servers: str) -> list[str]:
         described = await _describe(admin, shape.name)
         if described is None:
             if await _create(admin, shape):
+                # Brokers learn of a new topic a moment later; who is started next should find it.
+                while len(await _describe(admin, shape.name) or []) < shape.partitions:
+                    await asyncio.sleep(_POLL_INTERVAL_S)
                 return [
                     f"topic {shape.name} created: {shape.partitions} partitions, replication {shape.replication_factor}"
                 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +23,7 @@ from threatlog.process.settings import Limits, Server, Settings
 NOW = datetime(2026, 11, 24, 10, 15, 31, 500000, tzinfo=UTC)
 SINGLE = "/api/v1/logs/ingest"
 BATCH = "/api/v1/logs/ingest/batch"
+EVENT = {"timestamp": "2026-11-24T10:15:30.123Z", "severity": "HIGH", "source": "web-01", "message": "m"}
 SMALL = Limits(max_body_bytes=20_000, max_decompressed_bytes=40_000, max_batch_events=5, max_event_bytes=4096)
 
 
@@ -63,3 +65,16 @@ def make_gateway(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
     return Gateway(app, memory, registry, readiness, http)
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The body, after holding it to the one shape that every error has."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
+    assert body["type"] == f"urn:threatlog:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert body["retryable"] is (status in (429, 503))
+    assert ("retry-after" in answer.headers) is body["retryable"]
+    return body

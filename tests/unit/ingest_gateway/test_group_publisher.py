@@ -1,114 +1,21 @@
-"""Grouping, the deadline, the cap and the replacement of connections, on a Kafka that does what the test says."""
+"""Grouping, the deadline, the cap and the stop, on a Kafka that does what the test says."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from ingest_gateway.group_publisher import GroupPublisher, OutgoingBatch, PublisherPolicy
-from ingest_gateway.publishing import PublishUnavailableError, Receipt, RecordHeaders
-
-POLICY = PublisherPolicy(
-    deadline_s=0.2,
-    max_unacknowledged_bytes=10_000,
-    linger_s=0.001,
-    max_batch_bytes=1000,
-    probe_interval_s=0.01,
-    probe_timeout_s=0.1,
-    connect_timeout_s=0.1,
-    retry_interval_s=0.01,
-    stuck_after_s=0.1,
+from ingest_gateway.group_publisher import GroupPublisher
+from ingest_gateway.publishing import PublishUnavailableError, Receipt
+from tests.unit.ingest_gateway.scripted_kafka import (
+    POLICY,
+    ScriptedKafka,
+    publisher_on,
+    refusal_of,
+    until,
 )
-
-
-class ScriptedKafka:
-    """Partitions as lists; `answering` holds back every acknowledgement while it is clear, `reachable` every probe."""
-
-    def __init__(self, partitions: int = 2) -> None:
-        self.log: list[list[bytes]] = [[] for _ in range(partitions)]
-        self.batches: list[list[bytes]] = []
-        self.connections: list[ScriptedConnection] = []
-        self.answering, self.reachable = asyncio.Event(), asyncio.Event()
-        self.answering.set()
-        self.reachable.set()
-        self.refusal: PublishUnavailableError | None = None
-        self.acknowledged: list[float] = []
-
-    async def connect(self) -> ScriptedConnection:
-        if not self.reachable.is_set():
-            raise PublishUnavailableError("kafka_unavailable", "nobody there")
-        self.connections.append(ScriptedConnection(self))
-        return self.connections[-1]
-
-    def batch_acknowledged(self, duration_s: float) -> None:
-        self.acknowledged.append(duration_s)
-
-
-class ScriptedConnection:
-    def __init__(self, kafka: ScriptedKafka) -> None:
-        self.kafka = kafka
-        self.closed = False
-
-    def new_batch(self) -> OutgoingBatch:
-        return ScriptedBatch(self.kafka)
-
-    async def partitions(self) -> frozenset[int]:
-        await self.kafka.reachable.wait()
-        return frozenset(range(len(self.kafka.log)))
-
-    async def close(self, timeout_s: float) -> None:  # noqa: ARG002 - the interface's
-        self.closed = True
-
-
-class ScriptedBatch:
-    """Takes 1,000 bytes, or one record."""
-
-    def __init__(self, kafka: ScriptedKafka) -> None:
-        self.kafka = kafka
-        self.values: list[bytes] = []
-
-    def extend(self, values: Sequence[bytes], start: int, headers: RecordHeaders) -> int:  # noqa: ARG002 - the interface's
-        for index in range(start, len(values)):
-            if self.values and sum(map(len, self.values)) + len(values[index]) > 1000:
-                return index
-            self.values.append(values[index])
-        return len(values)
-
-    async def send(self, partition: int) -> int | None:
-        self.kafka.batches.append(self.values)
-        await self.kafka.answering.wait()
-        if self.kafka.refusal is not None:
-            raise self.kafka.refusal
-        offset = len(self.kafka.log[partition])
-        self.kafka.log[partition].extend(self.values)
-        return offset
-
-
-@asynccontextmanager
-async def publisher_on(kafka: ScriptedKafka, policy: PublisherPolicy = POLICY) -> AsyncIterator[GroupPublisher]:
-    publisher = GroupPublisher(kafka.connect, policy, kafka)
-    try:
-        yield publisher
-    finally:
-        kafka.answering.set()
-        kafka.reachable.set()
-        await publisher.close(1.0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - any condition, not one event
-            await asyncio.sleep(0.001)
-
-
-async def refusal_of(publisher: GroupPublisher, *values: bytes) -> PublishUnavailableError:
-    with pytest.raises(PublishUnavailableError) as refusal:
-        await publisher.publish(values or (b"v",), [])
-    return refusal.value
 
 
 async def test_requests_of_the_same_moment_leave_in_one_batch() -> None:
@@ -207,91 +114,6 @@ async def test_a_request_larger_than_the_cap_passes_when_nothing_else_waits() ->
         receipts = await publisher.publish([bytes(900)] * 20, [])
 
     assert sum(receipt.count for receipt in receipts) == 20
-
-
-async def test_a_connection_that_refused_a_batch_is_replaced() -> None:
-    kafka = ScriptedKafka()
-    async with publisher_on(kafka) as publisher:
-        await publisher.publish([b"1"], [])
-        kafka.refusal = PublishUnavailableError("kafka_unavailable", "sequence broken", may_arrive=True)
-        assert (await refusal_of(publisher)).detail == "sequence broken"
-        kafka.refusal = None
-        await publisher.publish([b"2"], [])
-
-        assert len(kafka.connections) == 2
-        await until(lambda: kafka.connections[0].closed)
-
-
-async def test_a_connection_that_is_stuck_while_kafka_answers_is_replaced() -> None:
-    kafka = ScriptedKafka(1)
-    async with publisher_on(kafka) as publisher:
-        kafka.answering.clear()
-        await refusal_of(publisher)
-        await until(lambda: len(kafka.connections) > 1)
-
-
-async def test_kafka_that_answers_but_does_not_acknowledge_is_not_called_connected() -> None:
-    kafka = ScriptedKafka(1)
-    async with publisher_on(kafka, replace(POLICY, stuck_after_s=60.0)) as publisher:
-        kafka.answering.clear()
-        await refusal_of(publisher)
-
-        await until(lambda: "has not acknowledged" in publisher.state().detail)
-
-
-async def test_a_connection_is_not_replaced_while_kafka_does_not_answer() -> None:
-    kafka = ScriptedKafka(1)
-    async with publisher_on(kafka) as publisher:
-        await publisher.publish([b"1"], [])
-        kafka.answering.clear()
-        kafka.reachable.clear()
-        await refusal_of(publisher)
-        await refusal_of(publisher)
-        kafka.answering.set()
-        kafka.reachable.set()
-        await publisher.publish([b"2"], [])
-
-        assert len(kafka.connections) == 1
-        await until(lambda: publisher.state().connected)
-
-
-async def test_a_connection_is_renewed_before_its_sequence_numbers_wrap_and_loses_nothing() -> None:
-    kafka = ScriptedKafka(2)
-    async with publisher_on(kafka, replace(POLICY, max_records_per_connection=10)) as publisher:
-        for number in range(30):
-            await publisher.publish([b"%d" % number], [])
-            if number == 15:
-                await until(lambda: len(kafka.connections) > 1)
-
-    assert sorted(value for partition in kafka.log for value in partition) == sorted(b"%d" % n for n in range(30))
-
-
-async def test_partitions_that_were_added_are_used() -> None:
-    kafka = ScriptedKafka(1)
-    async with publisher_on(kafka) as publisher:
-        await publisher.publish([b"1"], [])
-        kafka.log.append([])
-        used: set[int] = set()
-
-        async def use() -> None:
-            while len(used) < 2:
-                used.add((await publisher.publish([b"v"], []))[0].partition)
-
-        await asyncio.wait_for(use(), 5)
-
-
-async def test_the_state_follows_kafka() -> None:
-    kafka = ScriptedKafka()
-    kafka.reachable.clear()
-    async with publisher_on(kafka) as publisher:
-        assert publisher.state().connected is False
-        await until(lambda: publisher.state().detail == "nobody there")
-        kafka.reachable.set()
-        await until(lambda: publisher.state().connected)
-        kafka.reachable.clear()
-        await until(lambda: not publisher.state().connected)
-        kafka.reachable.set()
-        await until(lambda: publisher.state().connected)
 
 
 async def test_a_stop_waits_for_acknowledgements_and_refuses_what_comes_after() -> None:

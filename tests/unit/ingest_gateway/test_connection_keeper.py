@@ -1,0 +1,99 @@
+"""When a connection is replaced and when it is not, on a Kafka that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ingest_gateway.publishing import PublishUnavailableError
+from tests.unit.ingest_gateway.scripted_kafka import (
+    ScriptedKafka,
+    publisher_on,
+    refusal_of,
+    until,
+    with_connection,
+)
+
+
+async def test_a_connection_that_refused_a_batch_is_replaced() -> None:
+    kafka = ScriptedKafka()
+    async with publisher_on(kafka) as publisher:
+        await publisher.publish([b"1"], [])
+        kafka.refusal = PublishUnavailableError("kafka_unavailable", "sequence broken", may_arrive=True)
+        assert (await refusal_of(publisher)).detail == "sequence broken"
+        kafka.refusal = None
+        await publisher.publish([b"2"], [])
+
+        assert len(kafka.connections) == 2
+        await until(lambda: kafka.connections[0].closed)
+
+
+async def test_a_connection_that_is_stuck_while_kafka_answers_is_replaced() -> None:
+    kafka = ScriptedKafka(1)
+    async with publisher_on(kafka) as publisher:
+        kafka.answering.clear()
+        await refusal_of(publisher)
+        await until(lambda: len(kafka.connections) > 1)
+
+
+async def test_kafka_that_answers_but_does_not_acknowledge_is_not_called_connected() -> None:
+    kafka = ScriptedKafka(1)
+    async with publisher_on(kafka, with_connection(stuck_after_s=60.0)) as publisher:
+        kafka.answering.clear()
+        await refusal_of(publisher)
+
+        await until(lambda: "has not acknowledged" in publisher.state().detail)
+
+
+async def test_a_connection_is_not_replaced_while_kafka_does_not_answer() -> None:
+    kafka = ScriptedKafka(1)
+    async with publisher_on(kafka) as publisher:
+        await publisher.publish([b"1"], [])
+        kafka.answering.clear()
+        kafka.reachable.clear()
+        await refusal_of(publisher)
+        await refusal_of(publisher)
+        kafka.answering.set()
+        kafka.reachable.set()
+        await publisher.publish([b"2"], [])
+
+        assert len(kafka.connections) == 1
+        await until(lambda: publisher.state().connected)
+
+
+async def test_a_connection_is_renewed_before_its_sequence_numbers_wrap_and_loses_nothing() -> None:
+    kafka = ScriptedKafka(2)
+    async with publisher_on(kafka, with_connection(max_records=10)) as publisher:
+        for number in range(30):
+            await publisher.publish([b"%d" % number], [])
+            if number == 15:
+                await until(lambda: len(kafka.connections) > 1)
+
+    assert sorted(value for partition in kafka.log for value in partition) == sorted(b"%d" % n for n in range(30))
+
+
+async def test_partitions_that_were_added_are_used() -> None:
+    kafka = ScriptedKafka(1)
+    async with publisher_on(kafka) as publisher:
+        await publisher.publish([b"1"], [])
+        kafka.log.append([])
+        used: set[int] = set()
+
+        async def use() -> None:
+            while len(used) < 2:
+                used.add((await publisher.publish([b"v"], []))[0].partition)
+
+        await asyncio.wait_for(use(), 5)
+
+
+async def test_the_state_follows_kafka() -> None:
+    kafka = ScriptedKafka()
+    kafka.reachable.clear()
+    async with publisher_on(kafka) as publisher:
+        assert publisher.state().connected is False
+        await until(lambda: publisher.state().detail == "nobody there")
+        kafka.reachable.set()
+        await until(lambda: publisher.state().connected)
+        kafka.reachable.clear()
+        await until(lambda: not publisher.state().connected)
+        kafka.reachable.set()
+        await until(lambda: publisher.state().connected)

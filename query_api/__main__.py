@@ -1,0 +1,140 @@
+"""Composition root of the query API: settings -> PostgreSQL, Redis, Kafka -> application -> server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from query_api.absent_ids import AbsentIds
+from query_api.app import create_app
+from query_api.background import Reporter, running
+from query_api.circuit import Circuit
+from query_api.health import Health
+from query_api.kafka_lag import KafkaLog
+from query_api.lag_metrics import LagCollector
+from query_api.lag_monitor import Clocks, LagMonitor
+from query_api.page_cache import CachePolicy, PageCache
+from query_api.postgres_reader import ROLE, PostgresReader, open_pool
+from query_api.recent_lists import RecentReader
+from query_api.redis_reader import RedisReader, connect
+from query_api.routes import Parts
+from query_api.service import QueryService
+from query_api.telemetry import QueryFigures
+from stream_app.contract import RedisKeys
+from threatlog.process.http_metrics import AsgiApp
+from threatlog.process.load_settings import SettingsError, load_settings
+from threatlog.process.logs import configure_logs
+from threatlog.process.serve import PortTakenError, listen, run_loop, serve
+from threatlog.process.settings import Settings
+
+EXIT_CONFIGURATION: Final = 78
+# Of the ten seconds of a stop, what closing connections may take after the requests have ended.
+_CLOSE_S: Final = 0.5
+log = logging.getLogger("query_api")
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM and returns the exit code: 0, or 78 when the port cannot be had."""
+    configure_logs("query", settings.log.level)
+    try:
+        listener = listen(settings.query.host, settings.query.port)
+    except PortTakenError as error:
+        log.error("%s; set query.port or THREATLOG_QUERY_PORT", error)
+        return EXIT_CONFIGURATION
+    return run_loop(lambda: _serve(settings, listener))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    store: PostgresReader
+    redis: RedisReader
+    kafka: KafkaLog
+
+    async def close(self) -> None:
+        await self.kafka.close()
+        await self.redis.close(_CLOSE_S)
+        await self.store.close(_CLOSE_S)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    clients = await _open_clients(settings)
+    topic = settings.kafka.topic
+    monitor = LagMonitor(topic, clients.kafka, clients.store, Clocks(_now, time.monotonic))
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    figures = QueryFigures(registry)
+    figures.watch(clients.store.pool_sizes, lambda: clients.redis.answers)
+    registry.register(LagCollector(topic, settings.kafka.consumer_group, monitor.report))
+    health = Health(clients.store, clients.redis)
+    started_at = _now()
+    process = f"{ROLE}-{socket.gethostname()}-{os.getpid()}-{int(started_at.timestamp())}"
+    reporter = Reporter(clients.store, figures, process, started_at)
+    try:
+        async with running(monitor, reporter):
+            await serve(_build(settings, clients, monitor, figures, health, registry), listener, health.stop)
+    finally:
+        await clients.close()
+    return 0
+
+
+async def _open_clients(settings: Settings) -> _Clients:
+    timeout_s = settings.query.statement_timeout
+    pool = await open_pool(settings.postgres, timeout_s)
+    return _Clients(
+        PostgresReader(pool, settings.kafka.topic, timeout_s, AbsentIds(time.monotonic)),
+        RedisReader(
+            connect(settings.redis),
+            RedisKeys(settings.redis.key_prefix),
+            settings.redis.timeout,
+            Circuit(time.monotonic),
+        ),
+        KafkaLog(settings.kafka.bootstrap_servers, settings.kafka.topic, _now),
+    )
+
+
+def _build(
+    settings: Settings,
+    clients: _Clients,
+    monitor: LagMonitor,
+    figures: QueryFigures,
+    health: Health,
+    registry: CollectorRegistry,
+) -> AsgiApp:
+    cache = settings.cache
+    policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
+    service = QueryService(
+        events=clients.store,
+        recent_events=RecentReader(clients.redis, clients.store, monitor.partitions, _now),
+        cache=PageCache(clients.redis, policy, time.time, figures),
+        lag=monitor,
+        rows_given=figures.rows_given,
+    )
+    parts = Parts(service, clients.store, monitor, health, figures, settings.query.max_offset)
+    return create_app(parts, registry)
+
+
+def main() -> None:
+    """Runs the query API with the settings of the environment."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_CONFIGURATION)
+    sys.exit(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The query API's ASGI application: its routes, its errors, its metrics; everything it needs is handed in."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.responses import Response
+
+from query_api.openapi import describe
+from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from query_api.routes import Parts, operator_routes, query_routes
+from query_api.telemetry import QueryFigures
+from threatlog.process.http_metrics import AsgiApp, HttpMetrics
+from threatlog.process.problems import Problem, install_problem_handlers
+
+
+def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
+    """The whole application, wrapped in its request metrics."""
+    app = FastAPI(
+        title="ThreatLog query API",
+        description="Finds stored security events. Every answer says until when it is complete.",
+        version="1",
+        redoc_url=None,
+    )
+    # First, because routes are tried in order and these take nearly every request.
+    app.router.routes[:0] = query_routes(parts) + operator_routes(parts, registry)
+    install_problem_handlers(app)
+    _install_store_handlers(app, parts.figures)
+    describe(app, parts.max_offset)
+    return HttpMetrics(app, registry, service="query")
+
+
+def _install_store_handlers(app: FastAPI, figures: QueryFigures) -> None:
+    async def on_unavailable(_request: Request, error: Exception) -> Response:
+        figures.unavailable()
+        return Problem(503, "postgres_unavailable", str(error)).response()
+
+    async def on_timeout(_request: Request, error: Exception) -> Response:
+        figures.timed_out()
+        detail = f"{error}; a shorter time range, or one more filter, is quicker"
+        return Problem(504, "query_timeout", detail).response()
+
+    app.add_exception_handler(StoreUnavailableError, on_unavailable)
+    app.add_exception_handler(QueryTimeoutError, on_timeout)

@@ -1,0 +1,139 @@
+"""Kafka for the query API: where partitions end, and when a record was appended. The only aiokafka import here.
+
+Seen with aiokafka 0.14: an assigned partition that is paused is not fetched, and `seek` drops what was fetched ahead.
+So one consumer without a group holds every partition paused and lets one go for the single record that is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ingest_gateway.contract import EPOCH
+from query_api.completeness import PartitionEnds
+
+# A broker that is away is found out about after this; nobody waits for it.
+TIMEOUT_S: Final = 3.0
+_FETCH_WAIT_S: Final = 1.0
+_METADATA_POLL_S: Final = 0.02
+
+
+class KafkaUnavailableError(Exception):
+    """Kafka did not say. The text says what is wrong."""
+
+
+class KafkaLog:
+    """Looks at a topic without being part of any group. Connects when first asked, and anew after any trouble."""
+
+    def __init__(self, bootstrap_servers: str, topic: str, now: Callable[[], datetime]) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._now = now
+        self._consumer: Any = None
+
+    async def ends(self) -> PartitionEnds:
+        """First and end offset of every partition. Raises KafkaUnavailableError within `TIMEOUT_S`."""
+        with self._translating():
+            async with asyncio.timeout(TIMEOUT_S):
+                consumer = await self._connected()
+                partitions = await self._assign_all(consumer)
+                as_of = self._now()
+                firsts, ends = await asyncio.gather(
+                    consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+                )
+        return PartitionEnds(as_of, {tp.partition: (firsts[tp], ends[tp]) for tp in partitions})
+
+    async def appended_at(self, offsets: Mapping[int, int]) -> dict[int, tuple[int, datetime]]:
+        """Partition -> (offset, append time) of the first record at or after each offset; those that came in time.
+
+        Raises KafkaUnavailableError.
+        """
+        found: dict[int, tuple[int, datetime]] = {}
+        with self._translating():
+            consumer = await self._connected()
+            wanted = [TopicPartition(self._topic, partition) for partition in offsets]
+            for tp in wanted:
+                consumer.seek(tp, offsets[tp.partition])
+            consumer.resume(*wanted)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FETCH_WAIT_S):
+                        while len(found) < len(wanted):
+                            open_ones = [tp for tp in wanted if tp.partition not in found]
+                            for tp, records in (
+                                await consumer.getmany(*open_ones, timeout_ms=200, max_records=1)
+                            ).items():
+                                moment = EPOCH + timedelta(milliseconds=records[0].timestamp)
+                                found[tp.partition] = records[0].offset, moment
+                                consumer.pause(tp)
+            finally:
+                consumer.pause(*wanted)
+        return found
+
+    async def _connected(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap_servers,
+                client_id="threatlog-query",
+                group_id=None,
+                enable_auto_commit=False,
+                # Retention may have passed the stored offset: then the first record that is left is the oldest.
+                auto_offset_reset="earliest",
+                # Kafka gives at least one whole batch, whatever its size; more is not looked at.
+                max_partition_fetch_bytes=1024,
+                request_timeout_ms=int(TIMEOUT_S * 1000),
+                metadata_max_age_ms=10_000,
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await _stop(consumer)
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def _assign_all(self, consumer: Any) -> list[TopicPartition]:
+        """Every partition of the topic, paused; a topic that grew is noticed when the client refreshes its metadata."""
+        assigned: set[TopicPartition] = consumer.assignment()
+        if not assigned:
+            # The client learns about the topics it has partitions of.
+            self._hold(consumer, {TopicPartition(self._topic, 0)})
+            while not consumer.partitions_for_topic(self._topic):  # noqa: ASYNC110 - the client has no event for it
+                await asyncio.sleep(_METADATA_POLL_S)
+        known = {TopicPartition(self._topic, n) for n in consumer.partitions_for_topic(self._topic) or ()}
+        if known and known != assigned:
+            self._hold(consumer, known)
+        return sorted(known or assigned)
+
+    @staticmethod
+    def _hold(consumer: Any, partitions: set[TopicPartition]) -> None:
+        consumer.assign(sorted(partitions))
+        consumer.pause(*partitions)
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, OSError, TimeoutError) as error:
+            consumer, self._consumer = self._consumer, None
+            if consumer is not None:
+                self._ending = asyncio.get_running_loop().create_task(_stop(consumer))
+            reason = str(error) or f"no answer within {TIMEOUT_S:g} s"
+            raise KafkaUnavailableError(f"Kafka at {self._bootstrap_servers}: {reason}") from error
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(consumer.stop(), 1.0)

@@ -1,0 +1,118 @@
+"""Finished answers kept for a while: in Redis for every process, one computation at a time for the same question."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from query_api.telemetry import CacheResult
+
+
+class PageStore(Protocol):
+    """Where finished answers are kept. It may lose or refuse anything; it never raises and never waits long."""
+
+    async def get(self, key: str) -> bytes | None:
+        """What was kept under the key; None when there is nothing, or nobody to ask."""
+        ...
+
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keeps the value for the time, if it can be kept."""
+        ...
+
+
+class CacheFigures(Protocol):
+    """Counts how questions were answered."""
+
+    def cache_answered(self, result: CacheResult) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How old an answer may be that is given again."""
+
+    enabled: bool
+    ttl_s: float
+    open_range_ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new answer. `is_closed`: its range was complete when it was made, so only late events can change it."""
+
+    body: bytes
+    is_closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer; `age_s` since its snapshot was taken, None when it was made for this request alone."""
+
+    body: bytes
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    body: bytes
+    snapshot_s: float
+    is_new: bool
+
+
+# When the snapshot was taken and how old it may get, in microseconds since 1970 and in microseconds.
+_HEAD: Final = struct.Struct(">qq")
+
+
+class PageCache:
+    """Answers from the store while they are young enough, else makes them, once for all who ask meanwhile."""
+
+    def __init__(
+        self, store: PageStore, policy: CachePolicy, now_s: Callable[[], float], figures: CacheFigures
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._now_s = now_s
+        self._figures = figures
+        self._under_way: dict[str, asyncio.Task[_Found]] = {}
+
+    async def answer(self, key: str, make: Callable[[], Awaitable[Made]]) -> Answer:
+        """The answer to the question `key`. Raises what `make` raises.
+
+        Nothing is given that is older than the ttl it was kept with, counted from before its snapshot was taken: the
+        time is kept with it, so a store that forgets to expire it does no harm.
+        """
+        if not self._policy.enabled:
+            self._figures.cache_answered("bypass")
+            return Answer((await make()).body, None)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._kept_or_made(key, make))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            # A sender that goes away must not take the answer from the others.
+            found = await asyncio.shield(task)
+            return self._aged(found) if not found.is_new else Answer(found.body, None)
+        found = await asyncio.shield(task)
+        self._figures.cache_answered("shared")
+        return self._aged(found)
+
+    def _aged(self, found: _Found) -> Answer:
+        return Answer(found.body, max(self._now_s() - found.snapshot_s, 0.0))
+
+    async def _kept_or_made(self, key: str, make: Callable[[], Awaitable[Made]]) -> _Found:
+        kept = await self._store.get(key)
+        started_s = self._now_s()
+        if kept is not None:
+            made_us, ttl_us = _HEAD.unpack_from(kept)
+            if started_s * 1_000_000 - made_us <= ttl_us:
+                self._figures.cache_answered("hit")
+                return _Found(kept[_HEAD.size :], made_us / 1_000_000, is_new=False)
+        self._figures.cache_answered("miss")
+        made = await make()
+        ttl_s = self._policy.ttl_s if made.is_closed else self._policy.open_range_ttl_s
+        if ttl_s > 0:
+            head = _HEAD.pack(int(started_s * 1_000_000), int(ttl_s * 1_000_000))
+            await self._store.put(key, head + made.body, ttl_s)
+        return _Found(made.body, started_s, is_new=True)

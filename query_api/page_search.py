@@ -1,0 +1,96 @@
+"""Finds one page in a snapshot: counts from rollups first, then visits only the time that holds matching events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from ingest_gateway.contract import SEVERITIES
+from query_api import sql
+from query_api.reading import EventPage, LoggedEvent, StoredUntil
+from query_api.search import PageRequest
+from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
+
+# With this many matching events an hour, a scan from the newest end meets a page of them sooner than minutes are found.
+DENSE_PER_HOUR: Final = 3000
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+Row = Mapping[str, Any]
+
+
+class Snapshot(Protocol):
+    """Runs statements that all see the same state."""
+
+    async def fetch(self, statement: sql.Statement) -> Sequence[Row]: ...
+
+
+async def find_page(snapshot: Snapshot, request: PageRequest, topic: str) -> EventPage:
+    """The page, its exact total and the stored positions, of one snapshot.
+
+    1. The total, from rollups and edges; a cursor brings it along.
+    2. With severity or source: the hours that hold the newest matching events, and where those are few in an hour,
+       the minutes. Found by rollups, so that a rare source does not cost a scan of everything else.
+    3. The rows, of these stretches of time only.
+    """
+    total, stored_until = await _total(snapshot, request, topic)  # 1
+    if total == 0 and request.cursor is None:
+        return EventPage(0, (), has_more=False, stored_until_us=stored_until)
+    statement = sql.page(request)
+    if request.filter.is_narrowed:
+        statement = await _narrowed_page(snapshot, request)  # 2
+    rows = await snapshot.fetch(statement)  # 3
+    events = [event_of(row) for row in rows[: request.limit]]
+    return EventPage(total, events, len(rows) > request.limit, stored_until)
+
+
+async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int, StoredUntil]:
+    if request.cursor is not None:
+        (row,) = await snapshot.fetch(sql.stored_until(topic))
+        return request.cursor.total, stored_until_of(row)
+    wanted = request.filter
+    (row,) = await snapshot.fetch(sql.total(wanted, pieces(wanted.start, wanted.end), topic))
+    return row["total"], stored_until_of(row)
+
+
+async def _narrowed_page(snapshot: Snapshot, request: PageRequest) -> sql.Statement:
+    wanted, cursor = request.filter, request.cursor
+    within = Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
+    need = request.limit + request.offset + 1
+    hours = await snapshot.fetch(sql.matching_buckets(wanted, HOUR, [within], _whole(within, HOUR), need))
+    starts = [row["bucket"] for row in hours]
+    windows = joined(starts, HOUR, within)
+    if not windows:
+        return sql.page_within(request, windows)
+    if len(hours) <= 2 and sum(row["n"] for row in hours) >= DENSE_PER_HOUR * len(hours):
+        newest_part = replace(wanted, start=windows[-1].start, end=windows[0].end)
+        return sql.page(replace(request, filter=newest_part))
+    minutes = await snapshot.fetch(sql.matching_buckets(wanted, MINUTE, windows, _whole(within, MINUTE), need))
+    return sql.page_within(request, joined((row["bucket"] for row in minutes), MINUTE, within))
+
+
+def _whole(within: Window, step: timedelta) -> Window:
+    """The starts of those hours or minutes that lie wholly within."""
+    return Window(within.start, within.end - step + _MICROSECOND)
+
+
+def event_of(row: Row) -> LoggedEvent:
+    """One row of `sql.COLUMNS`."""
+    attributes = row["attributes"]
+    return LoggedEvent(
+        row["id"],
+        row["ts"],
+        SEVERITIES[row["severity"]],
+        row["source"],
+        row["message"],
+        row["received_at"],
+        msgspec.UNSET if attributes is None else msgspec.Raw(attributes.encode()),
+    )
+
+
+def stored_until_of(row: Row) -> StoredUntil:
+    """The two columns of positions; empty when no partition was ever assigned."""
+    return dict(zip(row["partitions"] or (), row["until_us"] or (), strict=True))

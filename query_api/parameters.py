@@ -1,0 +1,164 @@
+"""Query strings to values: every parameter's rule, and a problem that names the parameter where it is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+
+from ingest_gateway.contract import EARLIEST, LATEST, SEVERITIES, SEVERITY_CODES, RejectedEventError, severity_of
+from query_api.pagination import BadCursorError, decode_cursor
+from query_api.search import DEFAULT_LIMIT, MAX_LIMIT, Cursor, PageRequest, SearchFilter
+from stream_app.contract import RECENT_EVENTS
+from threatlog.process.problems import Problem
+
+CODE: Final = "invalid_parameter"
+_MOMENT: Final = "an RFC 3339 time with a zone, such as 2026-11-24T10:00:00Z or 2026-11-24T12:00:00+02:00"
+_SEVERITIES_ALLOWED: Final = f"one or more of {', '.join(reversed(SEVERITIES))}, with commas between them"
+# Longer than any source that is stored; such a text only costs time.
+_MAX_SOURCE_CHARS: Final = 1024
+# A plus in a query string means a space; many clients do not escape the one of a zone.
+_SPACED_ZONE: Final = re.compile(r" (?=\d\d:\d\d$)")
+_COUNT: Final = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """The newest events of these severities (codes; empty means all)."""
+
+    severities: tuple[int, ...]
+    limit: int
+
+
+def refuse(parameter: str, accepted: str, value: str | None = None) -> Problem:
+    """The problem of one parameter: what it was, and what it accepts."""
+    shown = "missing" if value is None else f"{value[:80]!r}"
+    return Problem(422, CODE, f"{parameter} is {shown}; it accepts {accepted}", extra={"parameter": parameter})
+
+
+def given(query: bytes, known: Sequence[str]) -> dict[str, str]:
+    """The parameters of a query string, each given once. Only `severity` may repeat. Raises Problem."""
+    found: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict")
+    except ValueError as error:
+        raise Problem(422, CODE, f"the query string cannot be read as UTF-8 parameters: {error}") from None
+    for name, value in pairs:
+        if name not in known:
+            accepted = f"known are {', '.join(known)}" if known else "none is known here"
+            raise Problem(422, CODE, f"{name[:80]!r} is no parameter here; {accepted}", extra={"parameter": name[:80]})
+        if name in found and name != "severity":
+            raise refuse(name, "one value, but was given twice", value)
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def moment(values: Mapping[str, str], name: str) -> datetime:
+    """A required time, in UTC. Read as the gateway reads an event's: what was sent is found again. Raises Problem."""
+    text = values.get(name)
+    if not text:
+        raise refuse(name, _MOMENT, text)
+    try:
+        found = msgspec.convert(_SPACED_ZONE.sub("+", text), datetime)
+    except (msgspec.ValidationError, UnicodeError):
+        raise refuse(name, _MOMENT, text) from None
+    if found.tzinfo is None or not EARLIEST <= found <= LATEST:
+        raise refuse(name, _MOMENT, text)
+    return found.astimezone(UTC)
+
+
+def count(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number within bounds. Raises Problem."""
+    text = values.get(name)
+    if text is None:
+        return default
+    if not _COUNT.fullmatch(text) or not least <= int(text) <= most:
+        raise refuse(name, f"a whole number from {least} to {most}", text)
+    return int(text)
+
+
+def severities(values: Mapping[str, str]) -> tuple[int, ...]:
+    """The codes of `severity`, sorted; empty when it is absent or names all. Raises Problem."""
+    text = values.get("severity")
+    if text is None:
+        return ()
+    codes = set()
+    for spelling in text.split(","):
+        try:
+            codes.add(SEVERITY_CODES[severity_of(spelling.strip())])
+        except RejectedEventError:
+            raise refuse("severity", _SEVERITIES_ALLOWED, text) from None
+    return () if len(codes) == len(SEVERITIES) else tuple(sorted(codes))
+
+
+def search_filter(values: Mapping[str, str]) -> SearchFilter:
+    """Range, severities and source. Raises Problem."""
+    start, end = moment(values, "start_time"), moment(values, "end_time")
+    if start >= end:
+        raise refuse("end_time", "a time after start_time", values["end_time"])
+    source = values.get("source")
+    if source is not None and (not 0 < len(source) <= _MAX_SOURCE_CHARS or "\0" in source):
+        raise refuse("source", f"the whole name of a source, 1 to {_MAX_SOURCE_CHARS} characters", source)
+    return SearchFilter(start, end, severities(values), source)
+
+
+PAGE_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "limit", "offset", "cursor")
+STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source")
+RECENT_PARAMETERS: Final = ("severity", "limit")
+
+
+def page_request(query: bytes, max_offset: int) -> PageRequest:
+    """The page that a query string asks for. Raises Problem."""
+    values = given(query, PAGE_PARAMETERS)
+    wanted = search_filter(values)
+    limit = count(values, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    return PageRequest(wanted, limit, _offset(values, max_offset), _cursor(values, wanted))
+
+
+def _offset(values: Mapping[str, str], max_offset: int) -> int:
+    text = values.get("offset")
+    if text is None:
+        return 0
+    if "cursor" in values:
+        raise refuse("offset", "nothing together with cursor: the cursor says where its page begins", text)
+    if _COUNT.fullmatch(text) and int(text) > max_offset:
+        accepted = f"0 to {max_offset}; for deeper pages send the next_cursor of an answer as cursor"
+        raise refuse("offset", accepted, text)
+    return count(values, "offset", 0, 0, max_offset)
+
+
+def _cursor(values: Mapping[str, str], wanted: SearchFilter) -> Cursor | None:
+    text = values.get("cursor")
+    if text is None:
+        return None
+    try:
+        return decode_cursor(text, wanted)
+    except BadCursorError as error:
+        raise refuse("cursor", f"the next_cursor of an answer to the same query: {error}", text) from None
+
+
+def stats_filter(query: bytes) -> SearchFilter:
+    """What the counts are asked of. Raises Problem."""
+    return search_filter(given(query, STATS_PARAMETERS))
+
+
+def recent_request(query: bytes) -> RecentRequest:
+    """How many of the newest events, and of which severities. Raises Problem."""
+    values = given(query, RECENT_PARAMETERS)
+    return RecentRequest(severities(values), count(values, "limit", DEFAULT_LIMIT, 1, RECENT_EVENTS))
+
+
+def event_request(identifier: str, query: bytes) -> tuple[UUID, datetime | None]:
+    """The id in a path, and its event's exact time where that is given. Raises Problem."""
+    values = given(query, ("timestamp",))
+    try:
+        found = UUID(identifier)
+    except ValueError:
+        raise refuse("id", "a UUID such as 019ab549-2e4b-7c3e-9f0a-5b1d2c3e4f50", identifier) from None
+    return found, moment(values, "timestamp") if "timestamp" in values else None

@@ -1,0 +1,125 @@
+"""What is read from the store: values, the ways it can fail, and the reader's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from query_api.search import PageRequest, SearchFilter
+
+
+class StoreUnavailableError(Exception):
+    """PostgreSQL cannot answer now; the same request may succeed later. The text says what is wrong."""
+
+
+class QueryTimeoutError(Exception):
+    """PostgreSQL answered, but this query takes longer than it may."""
+
+
+class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
+    """One stored event in the shape of an answer; `attributes` are the sender's bytes."""
+
+    id: UUID
+    timestamp: datetime
+    severity: str
+    source: str
+    message: str
+    ingested_at: datetime
+    attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+# Kafka partition -> microseconds: every record of the partition appended before this time is stored.
+StoredUntil = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events newest first, and how far each partition was stored in the snapshot they were read in.
+
+    `total` is exact: of that snapshot, or carried by the cursor from the first page's.
+    """
+
+    total: int
+    events: Sequence[LoggedEvent]
+    has_more: bool
+    stored_until_us: StoredUntil
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Exact counts of a range. `by_source` holds the largest sources, largest first; `sources` says how many are."""
+
+    total: int
+    by_severity: Mapping[str, int]
+    by_source: Mapping[str, int]
+    sources: int
+    stored_until_us: StoredUntil
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """How far one partition is stored, and by whom. `silent_s`: since that worker was last heard of."""
+
+    partition: int
+    next_offset: int
+    stored_until: datetime
+    worker: str
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigures:
+    """One process's counters since its start, alive or not."""
+
+    process: str
+    role: str
+    counters: Mapping[str, object]
+    age_s: float
+    silent_s: float
+
+
+class EventReader(Protocol):
+    """Reads events. Every method raises StoreUnavailableError or QueryTimeoutError, within a bounded time."""
+
+    async def page(self, request: PageRequest) -> EventPage:
+        """One page and the total, of one snapshot."""
+        ...
+
+    async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
+        """The event with this id, at exactly `ts` where that is known."""
+        ...
+
+    async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
+        """The newest events that happened up to `latest`; the total is what was found."""
+        ...
+
+    async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
+        """Those of these events that are stored, in no order."""
+        ...
+
+    async def stats(self, wanted: SearchFilter) -> Counts:
+        """Counts by severity and source."""
+        ...
+
+
+class FiguresStore(Protocol):
+    """Figures over all processes. Raises StoreUnavailableError or QueryTimeoutError."""
+
+    async def figures(self) -> tuple[int, Sequence[ProcessFigures]]:
+        """All events ever stored, and every process's row."""
+        ...
+
+    async def report(self, process: str, started_at: datetime, counters: bytes) -> None:
+        """Writes the row of this query API process."""
+        ...
+
+
+class PositionReader(Protocol):
+    """How far Kafka is stored. Raises StoreUnavailableError or QueryTimeoutError."""
+
+    async def positions(self) -> Sequence[StoredPosition]: ...

@@ -1,0 +1,130 @@
+"""The routes: a request's parameters in, a finished body out. Nothing is decided here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+
+from query_api.answers import json_body
+from query_api.figures import metrics_answer
+from query_api.health import Health
+from query_api.lag_monitor import LagReport
+from query_api.parameters import event_request, given, page_request, recent_request, stats_filter
+from query_api.reading import FiguresStore
+from query_api.service import QueryService
+from query_api.telemetry import QueryFigures, QueryKind
+from threatlog.process.http_metrics import Scope, metrics_response
+
+QUERY_PATH: Final = "/api/v1/logs/query"
+RECENT_PATH: Final = "/api/v1/logs/recent"
+EVENT_PATH: Final = "/api/v1/logs/{id}"
+STATS_PATH: Final = "/api/v1/stats"
+METRICS_PATH: Final = "/api/v1/metrics"
+LAG_PATH: Final = "/api/v1/lag"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class LagSource(Protocol):
+    """The whole report about the lag."""
+
+    def report(self) -> LagReport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes need."""
+
+    service: QueryService
+    figures_store: FiguresStore
+    lag: LagSource
+    health: Health
+    figures: QueryFigures
+    max_offset: int
+
+
+class _NotedRoute(Route):
+    """A route that leaves itself in the scope, as FastAPI's own do, for the request metrics."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        child_scope["route"] = self
+        return match, child_scope
+
+
+def query_routes(parts: Parts) -> list[BaseRoute]:
+    """The routes of events. Their order matters: an id may not look like a name."""
+    service = parts.service
+
+    async def query(request: Request) -> bytes:
+        return await service.page(page_request(request.scope["query_string"], parts.max_offset))
+
+    async def recent(request: Request) -> bytes:
+        return await service.recent(recent_request(request.scope["query_string"]))
+
+    async def event(request: Request) -> bytes:
+        return await service.event(*event_request(request.path_params["id"], request.scope["query_string"]))
+
+    async def stats(request: Request) -> bytes:
+        return await service.stats(stats_filter(request.scope["query_string"]))
+
+    def counted(kind: QueryKind, answer: Callable[[Request], Awaitable[bytes]]) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            started = time.perf_counter()
+            response = _json(await answer(request))
+            parts.figures.answered(kind, time.perf_counter() - started)
+            return response
+
+        return endpoint
+
+    return [
+        _NotedRoute(QUERY_PATH, counted("query", query)),
+        _NotedRoute(RECENT_PATH, counted("recent", recent)),
+        _NotedRoute(EVENT_PATH, counted("event", event)),
+        _NotedRoute(STATS_PATH, counted("stats", stats)),
+    ]
+
+
+def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute]:
+    """Figures, lag, health and Prometheus metrics."""
+
+    async def metrics(request: Request) -> Response:
+        given(request.scope["query_string"], ())
+        return _json(json_body(metrics_answer(*await parts.figures_store.figures())))
+
+    async def lag(request: Request) -> Response:
+        given(request.scope["query_string"], ())
+        return _json(json_body(parts.lag.report()))
+
+    async def health(_request: Request) -> Response:
+        return _json(json_body(await parts.health.check()))
+
+    async def ready(_request: Request) -> Response:
+        await parts.health.check()
+        return _json(b'{"status":"ready"}')
+
+    async def alive(_request: Request) -> Response:
+        return _json(b'{"status":"alive"}')
+
+    async def prometheus(_request: Request) -> Response:
+        return metrics_response(registry)
+
+    return [
+        _NotedRoute(METRICS_PATH, metrics),
+        _NotedRoute(LAG_PATH, lag),
+        _NotedRoute("/health", health),
+        _NotedRoute("/readyz", ready),
+        _NotedRoute("/livez", alive),
+        _NotedRoute("/metrics", prometheus),
+    ]
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

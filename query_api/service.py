@@ -1,0 +1,90 @@
+"""Answers the questions of analysts: what is read, how complete it is, and what of it is kept for the next one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from query_api import answers
+from query_api.completeness import Completeness, Lag
+from query_api.page_cache import Made, PageCache
+from query_api.parameters import RecentRequest
+from query_api.reading import EventReader, StoredUntil
+from query_api.recent_lists import RecentReader
+from query_api.search import PageRequest, SearchFilter
+from threatlog.process.problems import Problem
+
+
+class LagView(Protocol):
+    """What is known about completeness without asking anyone."""
+
+    def completeness(self, stored_until_us: StoredUntil) -> Completeness: ...
+    def lag(self) -> Lag: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueryService:
+    """Each method returns a finished JSON body. Raises what EventReader raises, and Problem."""
+
+    events: EventReader
+    recent_events: RecentReader
+    cache: PageCache
+    lag: LagView
+    rows_given: Callable[[int], None]
+
+    async def page(self, request: PageRequest) -> bytes:
+        """One page of a range."""
+
+        async def make() -> Made:
+            page = await self.events.page(request)
+            self.rows_given(len(page.events))
+            complete = self.lag.completeness(page.stored_until_us)
+            body = answers.page_body(request, page, complete, self.lag.lag())
+            return Made(body, _is_closed(complete, request.filter.end))
+
+        return answers.marked(await self.cache.answer(_key("page", request), make))
+
+    async def stats(self, wanted: SearchFilter) -> bytes:
+        """Counts of a range."""
+
+        async def make() -> Made:
+            counts = await self.events.stats(wanted)
+            complete = self.lag.completeness(counts.stored_until_us)
+            body = answers.stats_body(wanted, counts, complete, self.lag.lag())
+            return Made(body, _is_closed(complete, wanted.end))
+
+        return answers.marked(await self.cache.answer(_key("stats", wanted), make))
+
+    async def recent(self, request: RecentRequest) -> bytes:
+        """The newest events."""
+        recent = await self.recent_events.recent(request.severities, request.limit)
+        return answers.recent_body(recent, self.lag.completeness(recent.stored_until_us), self.lag.lag())
+
+    async def event(self, identifier: UUID, ts: datetime | None) -> bytes:
+        """One event. Raises Problem 404 that says how complete this answer is."""
+        event, stored_until_us = await self.events.event(identifier, ts)
+        complete = self.lag.completeness(stored_until_us)
+        if event is None:
+            until = complete.complete_until
+            moment = None if until is None else until.isoformat().replace("+00:00", "Z")
+            known = f"everything accepted before {moment}" if moment else "what is stored so far"
+            raise Problem(
+                404,
+                "event_not_found",
+                f"no event with id {identifier} in {known}",
+                extra={"complete_until": moment, "incomplete_reason": complete.reason},
+            )
+        return answers.event_body(event, complete, self.lag.lag())
+
+
+def _is_closed(complete: Completeness, end: datetime) -> bool:
+    """Whether only events that come late, by their own time, can still change an answer about this range."""
+    return complete.complete_until is not None and complete.complete_until >= end
+
+
+def _key(kind: str, question: PageRequest | SearchFilter) -> str:
+    return hashlib.blake2b(f"{kind} {question!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

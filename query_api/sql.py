@@ -1,0 +1,265 @@
+"""Every SQL text of the query API, composed from fixed fragments; whatever a client sent is a bound argument."""
+
+# ruff: noqa: S608 - values go in as arguments; only fixed fragments and names of the contract are put together.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from query_api.search import PageRequest, SearchFilter
+from query_api.timeline import HOUR, Level, Piece, Window, floor_to
+from stream_app.contract import (
+    CONSUMER_OFFSETS,
+    DEFAULT_PARTITION,
+    LOGS,
+    PROCESS_METRICS,
+    ROLLUP_HOUR,
+    ROLLUP_MINUTE,
+    ROLLUP_TOTAL,
+)
+
+COLUMNS: Final = "id, ts, severity, source, message, attributes, received_at"
+NEWEST_FIRST: Final = "ORDER BY ts DESC, id DESC"
+TOP_SOURCES: Final = 100
+_TABLES: Final = {Level.HOURS: ROLLUP_HOUR, Level.MINUTES: ROLLUP_MINUTE, Level.ROWS: LOGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text with $1, $2, … and the arguments in that order."""
+
+    text: str
+    arguments: tuple[Any, ...] = ()
+
+
+class _Arguments:
+    """Numbers the arguments as the text is composed."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+    def statement(self, text: str) -> Statement:
+        return Statement(text, tuple(self.values))
+
+
+def _narrowed(arguments: _Arguments, wanted: SearchFilter) -> str:
+    """` AND …` for severity and source; the same arguments serve each place in one statement."""
+    text = ""
+    if len(wanted.severities) == 1:
+        text += f" AND severity = {arguments.add(wanted.severities[0])}::smallint"
+    elif wanted.severities:
+        text += f" AND severity = ANY({arguments.add(list(wanted.severities))}::smallint[])"
+    if wanted.source is not None:
+        text += f" AND source = {arguments.add(wanted.source)}"
+    return text
+
+
+def _bounds(arguments: _Arguments, column: str, start: datetime, end: datetime) -> str:
+    return f"{column} >= {arguments.add(start)} AND {column} < {arguments.add(end)}"
+
+
+def _stored_until(arguments: _Arguments, topic: str) -> str:
+    """Two columns: partitions, and until when each is stored, in microseconds."""
+    of_topic = f"FROM {CONSUMER_OFFSETS} WHERE topic = {arguments.add(topic)}"
+    until_us = "(extract(epoch FROM stored_until) * 1000000)::bigint"
+    return (
+        f"(SELECT array_agg(partition ORDER BY partition) {of_topic}) AS partitions, "
+        f"(SELECT array_agg({until_us} ORDER BY partition) {of_topic}) AS until_us"
+    )
+
+
+def stored_until(topic: str) -> Statement:
+    """How far each Kafka partition is stored."""
+    arguments = _Arguments()
+    return arguments.statement(f"SELECT {_stored_until(arguments, topic)}")
+
+
+def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
+    """One row: the exact number of matching events, and how far each partition is stored."""
+    arguments = _Arguments()
+    narrowed = _narrowed(arguments, wanted)
+    terms = [_count(arguments, piece, narrowed) for piece in cut]
+    return arguments.statement(f"SELECT ({''.join(terms) or '0'})::bigint AS total, {_stored_until(arguments, topic)}")
+
+
+def _count(arguments: _Arguments, piece: Piece, narrowed: str) -> str:
+    sign = "+" if piece.is_added else "-"
+    if piece.level is Level.ROWS:
+        counted, column = "count(*)", "ts"
+    else:
+        counted, column = "coalesce(sum(n), 0)", "bucket"
+    bounds = _bounds(arguments, column, piece.start, piece.end)
+    return f" {sign} (SELECT {counted} FROM {_TABLES[piece.level]} WHERE {bounds}{narrowed})"
+
+
+def page(request: PageRequest) -> Statement:
+    """The rows of one page by a scan from its newest end, and one more row where there is any."""
+    arguments = _Arguments()
+    wanted = request.filter
+    narrowed = _narrowed(arguments, wanted)
+    below = _below_cursor(arguments, request, Window(wanted.start, wanted.end))
+    return arguments.statement(
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE {below}{narrowed} {NEWEST_FIRST} "
+        f"LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
+    )
+
+
+def _below_cursor(arguments: _Arguments, request: PageRequest, within: Window) -> str:
+    """The cursor's time is an upper bound too: the row comparison alone neither prunes nor moves the scan's start."""
+    cursor = request.cursor
+    if cursor is None:
+        return _bounds(arguments, "ts", within.start, within.end)
+    ts, identifier = arguments.add(cursor.ts), arguments.add(cursor.id)
+    return f"ts >= {arguments.add(within.start)} AND ts <= {ts} AND (ts, id) < ({ts}, {identifier})"
+
+
+def page_within(request: PageRequest, windows: Sequence[Window]) -> Statement:
+    """The same page where matching events are known to lie only in `windows`: nothing else is visited."""
+    arguments = _Arguments()
+    narrowed = _narrowed(arguments, request.filter)
+    starts = arguments.add([window.start for window in windows])
+    ends = arguments.add([window.end for window in windows])
+    most = arguments.add(request.limit + request.offset + 1)
+    below = ""
+    if request.cursor is not None:
+        below = f" AND (ts, id) < ({arguments.add(request.cursor.ts)}, {arguments.add(request.cursor.id)})"
+    return arguments.statement(
+        f"SELECT {COLUMNS} FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{below}{narrowed} {NEWEST_FIRST} LIMIT {most}"
+        f") AS found {NEWEST_FIRST} LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
+    )
+
+
+def matching_buckets(
+    wanted: SearchFilter, step: timedelta, within: Sequence[Window], whole: Window, need: int
+) -> Statement:
+    """The newest hours or minutes that hold matching events, with their counts, until `need` events are certain.
+
+    Only buckets inside `whole` count towards `need`: of a cut one it is not known how many of its events are wanted.
+    """
+    arguments = _Arguments()
+    narrowed = _narrowed(arguments, wanted)
+    table = ROLLUP_HOUR if step == HOUR else ROLLUP_MINUTE
+    starts = arguments.add([floor_to(window.start, step) for window in within])
+    ends = arguments.add([window.end for window in within])
+    counted = f"bucket >= {arguments.add(whole.start)} AND bucket < {arguments.add(whole.end)}"
+    cells = (
+        f"SELECT bucket, sum(n)::bigint AS n FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z)"
+        f" JOIN {table} ON bucket >= w.a AND bucket < w.z{narrowed} GROUP BY bucket"
+    )
+    newer = (
+        f"sum(CASE WHEN {counted} THEN n ELSE 0 END)"
+        " OVER (ORDER BY bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    return arguments.statement(
+        f"SELECT bucket, n FROM (SELECT bucket, n, {newer} AS newer FROM ({cells}) AS cells) AS ranked"
+        f" WHERE coalesce(newer, 0) < {arguments.add(need)} ORDER BY bucket DESC"
+    )
+
+
+def event(identifier: UUID, start: datetime, end: datetime) -> Statement:
+    """The event with this id within a stretch of time."""
+    arguments = _Arguments()
+    bounds = _bounds(arguments, "ts", start, end)
+    return arguments.statement(
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE {bounds} AND id = {arguments.add(identifier)} {NEWEST_FIRST} LIMIT 1"
+    )
+
+
+def event_in(table: str, identifier: UUID) -> Statement:
+    """The same in one partition, by its name in the catalog."""
+    quoted = '"' + table.replace('"', '""') + '"'
+    return Statement(f"SELECT {COLUMNS} FROM {quoted} WHERE id = $1 {NEWEST_FIRST} LIMIT 1", (identifier,))
+
+
+def events(keys: Iterable[tuple[datetime, UUID]]) -> Statement:
+    """The events with these times and ids."""
+    pairs = list(keys)
+    return Statement(
+        f"SELECT l.* FROM unnest($1::timestamptz[], $2::uuid[]) AS k (ts, id) CROSS JOIN LATERAL ("
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts = k.ts AND id = k.id) AS l",
+        ([ts for ts, _ in pairs], [identifier for _, identifier in pairs]),
+    )
+
+
+def recent(severity: int | None, latest: datetime, limit: int) -> Statement:
+    """The newest events up to `latest`, of one severity or of all."""
+    arguments = _Arguments()
+    narrowed = "" if severity is None else f" AND severity = {arguments.add(severity)}::smallint"
+    return arguments.statement(
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts <= {arguments.add(latest)}{narrowed} {NEWEST_FIRST}"
+        f" LIMIT {arguments.add(limit)}"
+    )
+
+
+# Newest day first; the default partition, which may hold any time, last.
+PARTITIONS: Final = Statement(
+    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::regclass "
+    "ORDER BY c.relname = $2, c.relname DESC",
+    (LOGS, DEFAULT_PARTITION),
+)
+
+
+def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
+    """Rows (kind, severity, source, n): 'severity' for each one found, 'source' for the largest, one 'all'.
+
+    The row 'all' has in `severity` nothing and in `sources` how many sources there are.
+    """
+    arguments = _Arguments()
+    narrowed = _narrowed(arguments, wanted)
+    parts = []
+    for piece in cut:
+        sign = "" if piece.is_added else "-"
+        column, n = ("ts", "count(*)") if piece.level is Level.ROWS else ("bucket", "sum(n)")
+        bounds = _bounds(arguments, column, piece.start, piece.end)
+        parts.append(
+            f"SELECT severity, source, {sign}{n}::bigint AS n FROM {_TABLES[piece.level]} "
+            f"WHERE {bounds}{narrowed} GROUP BY severity, source"
+        )
+    cells = " UNION ALL ".join(parts) or "SELECT 0::smallint AS severity, ''::text AS source, 0::bigint AS n"
+    return arguments.statement(
+        f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("
+        "SELECT source, sum(n)::bigint AS n FROM cells GROUP BY source HAVING sum(n) > 0) "
+        "SELECT 'all' AS kind, NULL::smallint AS severity, NULL::text AS source, "
+        f"coalesce(sum(n), 0)::bigint AS n, count(*) AS sources, {_stored_until(arguments, topic)} FROM by_source "
+        "UNION ALL (SELECT 'severity', severity, NULL, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
+        "HAVING sum(n) > 0) UNION ALL (SELECT 'source', NULL, source, n, NULL, NULL, NULL FROM by_source "
+        f"ORDER BY n DESC, source LIMIT {TOP_SOURCES})"
+    )
+
+
+def positions(topic: str) -> Statement:
+    """Each partition's position, its worker, and how long ago that worker was heard of, by the database's clock."""
+    return Statement(
+        "SELECT o.partition, o.next_offset, o.stored_until, o.worker, "
+        "extract(epoch FROM clock_timestamp() - greatest(o.updated_at, (SELECT max(m.updated_at) "
+        f"FROM {PROCESS_METRICS} m WHERE starts_with(m.process, o.worker || '-'))))::float8 AS silent_s "
+        f"FROM {CONSUMER_OFFSETS} o WHERE o.topic = $1 ORDER BY o.partition",
+        (topic,),
+    )
+
+
+FIGURES: Final = Statement(
+    "SELECT t.total, m.process, m.role, m.counters::text AS counters, "
+    "extract(epoch FROM clock_timestamp() - m.started_at)::float8 AS age_s, "
+    "extract(epoch FROM clock_timestamp() - m.updated_at)::float8 AS silent_s "
+    f"FROM (SELECT coalesce(sum(n), 0)::bigint AS total FROM {ROLLUP_TOTAL}) AS t LEFT JOIN {PROCESS_METRICS} m ON true"
+)
+
+
+def report(process: str, role: str, started_at: datetime, counters: str) -> Statement:
+    """Writes this process's own row of figures."""
+    return Statement(
+        f"INSERT INTO {PROCESS_METRICS} (process, role, started_at, updated_at, counters) "
+        "VALUES ($1, $2, $3, clock_timestamp(), $4::text::jsonb) ON CONFLICT (process) "
+        "DO UPDATE SET updated_at = excluded.updated_at, counters = excluded.counters",
+        (process, role, started_at, counters),
+    )

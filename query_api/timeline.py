@@ -1,0 +1,94 @@
+"""Cuts a time range so that nearly all of it is counted from rollups: whole hours, whole minutes, edges of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+HOUR: Final = timedelta(hours=1)
+MINUTE: Final = timedelta(minutes=1)
+
+
+class Level(Enum):
+    """What a piece of time is counted from."""
+
+    HOURS = "hours"
+    MINUTES = "minutes"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events with `start <= ts < end`, added to the count or taken from it."""
+
+    level: Level
+    start: datetime
+    end: datetime
+    is_added: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time that is known to hold matching events: `start <= ts < end`."""
+
+    start: datetime
+    end: datetime
+
+
+def pieces(start: datetime, end: datetime) -> list[Piece]:
+    """The pieces whose signed counts add up to `start <= ts < end` exactly.
+
+    Both ends go to their nearest hour, from there to their nearest minute, from there to themselves: so at most half an
+    hour of minutes and half a minute of rows is read at each end. Counts outside the range cancel out. The nearest hour
+    never lies more than half an hour outside, which is also why events a little in the future may be read.
+    """
+    return [piece for piece in _signed(start, end) if piece.start < piece.end]
+
+
+def _signed(start: datetime, end: datetime) -> Iterator[Piece]:
+    start_hour, end_hour = _nearest(start, HOUR), _nearest(end, HOUR)
+    start_minute, end_minute = _nearest(start, MINUTE), _nearest(end, MINUTE)
+    if start_hour < end_hour:
+        yield Piece(Level.HOURS, start_hour, end_hour)
+        yield from _between(Level.MINUTES, start_hour, start_minute, is_before=False)
+        yield from _between(Level.MINUTES, end_hour, end_minute, is_before=True)
+    else:
+        yield Piece(Level.MINUTES, start_minute, end_minute)
+    if start_minute < end_minute:
+        yield from _between(Level.ROWS, start_minute, start, is_before=False)
+        yield from _between(Level.ROWS, end_minute, end, is_before=True)
+    else:
+        yield Piece(Level.ROWS, start, end)
+
+
+def _between(level: Level, rounded: datetime, exact: datetime, *, is_before: bool) -> Iterator[Piece]:
+    """What moving one end from `rounded` to `exact` adds or takes. `is_before`: the counted side lies before it."""
+    first, last = min(rounded, exact), max(rounded, exact)
+    yield Piece(level, first, last, is_added=is_before == (rounded < exact))
+
+
+def _nearest(moment: datetime, step: timedelta) -> datetime:
+    floor = floor_to(moment, step)
+    return floor + step if moment - floor > step / 2 else floor
+
+
+def floor_to(moment: datetime, step: timedelta) -> datetime:
+    """The start of the hour or minute that holds the moment."""
+    if step == HOUR:
+        return moment.replace(minute=0, second=0, microsecond=0)
+    return moment.replace(second=0, microsecond=0)
+
+
+def joined(starts: Iterable[datetime], step: timedelta, within: Window) -> list[Window]:
+    """The hours or minutes beginning at `starts` (newest first) as few windows, cut to `within`, newest first."""
+    windows: list[Window] = []
+    for start in starts:
+        if windows and windows[-1].start == start + step:
+            windows[-1] = Window(start, windows[-1].end)
+        else:
+            windows.append(Window(start, start + step))
+    cut = [Window(max(window.start, within.start), min(window.end, within.end)) for window in windows]
+    return [window for window in cut if window.start < window.end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ def opening(ports: Ports, data_dir: Path, environment_file: Path, now: datetime)
         f"Query API    http://{LOOPBACK}:{ports.query}/docs",
         f"Metrics      http://{LOOPBACK}:{ports.stream[0]}/metrics (stream application)",
         f"Data, logs   {data_dir}",
-        f"Commands     . {environment_file}   lets `threatlog lag` and the others find these servers",
+        f"Commands     . {shlex.quote(str(environment_file))}   lets `threatlog lag` and the others find these servers",
         "",
         *curl_lines(ports, now),
         "",

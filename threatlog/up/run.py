@@ -122,9 +122,11 @@ def _run_step(
     with progress.waiting(f"threatlog {command}"):
         child = ChildProcess(python_launch(sys.executable, ("threatlog", command), log_path, environment))
         deadline = time.monotonic() + _STEP_TIMEOUT_S
-        while child.running and time.monotonic() < deadline:
-            stop.sleep(0.05)
-    code = child.stop(1.0) if child.running else child.exit_code
+        try:
+            while child.running and time.monotonic() < deadline:
+                stop.sleep(0.05)
+        finally:
+            code = child.stop(1.0)
     tail = child.log_tail()
     if code != 0:
         raise ServerError(f"threatlog {command} failed ({ending(code)}); its log ({log_path}) ends with:\n{tail}")

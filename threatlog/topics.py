@@ -112,7 +112,7 @@ async def _ensure(shape: TopicShape, bootstrap_servers: str) -> list[str]:
         if described is None:
             if await _create(admin, shape):
                 # Brokers learn of a new topic a moment later; who is started next should find it.
-                while len(await _describe(admin, shape.name) or []) < shape.partitions:
+                while len(await _describe(admin, shape.name) or []) < shape.partitions:  # noqa: ASYNC110
                     await asyncio.sleep(_POLL_INTERVAL_S)
                 return [
                     f"topic {shape.name} created: {shape.partitions} partitions, replication {shape.replication_factor}"

@@ -21,6 +21,7 @@ HEADER_TIMEOUT_S: Final = 10.0
 class ProblemHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
+    header_timeout_s = HEADER_TIMEOUT_S
     _header_bytes = 0
     _in_headers = False
     _header_deadline: asyncio.TimerHandle | None = None
@@ -44,7 +45,7 @@ class ProblemHttpProtocol(HttpToolsProtocol):
         if self._header_bytes > MAX_HEADER_BYTES:
             self._refuse(Problem(431, "headers_too_large", f"request line and headers exceed {MAX_HEADER_BYTES} bytes"))
         elif self._header_deadline is None:
-            self._header_deadline = self.loop.call_later(HEADER_TIMEOUT_S, self._headers_late)
+            self._header_deadline = self.loop.call_later(self.header_timeout_s, self._headers_late)
 
     def on_message_begin(self) -> None:
         """A request's first bytes are here."""
@@ -69,7 +70,7 @@ class ProblemHttpProtocol(HttpToolsProtocol):
 
     def _headers_late(self) -> None:
         self._header_deadline = None
-        self._refuse(Problem(408, "request_timeout", f"the headers did not arrive within {HEADER_TIMEOUT_S:g} s"))
+        self._refuse(Problem(408, "request_timeout", f"the headers did not arrive within {self.header_timeout_s:g} s"))
 
     def _refuse(self, problem: Problem) -> None:
         self._headers_done()

@@ -18,6 +18,8 @@ from threatlog.process.http_protocol import ProblemHttpProtocol
 from threatlog.process.problems import Problem
 
 log = logging.getLogger(__name__)
+# Connections that may wait to be taken, so that a burst of a thousand is not turned away.
+BACKLOG = 2048
 
 
 class PortTakenError(Exception):
@@ -86,12 +88,13 @@ class _AnswerWhenCancelled:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 picks a free one. Raises PortTakenError."""
+    """A listening socket; port 0 picks a free one. Raises PortTakenError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
         raise PortTakenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     listener.setblocking(False)
@@ -115,7 +118,7 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=2048,
+        backlog=BACKLOG,
         timeout_keep_alive=75,
         # uvicorn's own is an integer.
         timeout_graceful_shutdown=max(1, round(policy.requests_s)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -77,6 +78,16 @@ def topics(context: click.Context) -> None:
 
 
 @main.command()
+@click.option("--watch", is_flag=True, help="show it anew each second until Ctrl-C")
+@click.pass_context
+def lag(context: click.Context, watch: bool) -> None:
+    """Show how far storage is behind Kafka, partition by partition."""
+    from threatlog.lag import run
+
+    sys.exit(run(_settings(context), watch=watch))
+
+
+@main.command()
 @click.option("--markdown", "form", flag_value="markdown", help="the README's table: names, defaults, what is allowed")
 @click.option("--yaml", "form", flag_value="yaml", help="a config.yaml of all defaults, with comments")
 @click.pass_context
@@ -88,6 +99,39 @@ def settings(context: click.Context, form: str | None) -> None:
         click.echo(in_force(_settings(context)), nl=False)
     else:
         click.echo(markdown() if form == "markdown" else config_yaml(), nl=False)
+
+
+def _up_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `up` and `demo` share."""
+    port = click.IntRange(1, 65535)
+    for option in (
+        click.option("--data-dir", type=click.Path(path_type=Path), default=Path(".threatlog"), show_default=True),
+        click.option("--query-port", type=port, default=8081, show_default=True),
+        click.option("--gateway-port", type=port, default=8080, show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_up_options
+@click.pass_context
+def up(context: click.Context, gateway_port: int, query_port: int, data_dir: Path) -> None:
+    """Run everything on this machine: servers, gateway, stream application, query API."""
+    from threatlog.up.run import UpOptions, run_up
+
+    sys.exit(run_up(UpOptions(data_dir, gateway_port, query_port, context.obj), _settings(context)))
+
+
+@main.command()
+@_up_options
+@click.option("--rps", type=click.FloatRange(0, min_open=True), default=200.0, show_default=True, help="events/s")
+@click.pass_context
+def demo(context: click.Context, gateway_port: int, query_port: int, data_dir: Path, rps: float) -> None:
+    """The same as `up`, and send sample events at a steady rate."""
+    from threatlog.up.run import UpOptions, run_up
+
+    sys.exit(run_up(UpOptions(data_dir, gateway_port, query_port, context.obj, rps), _settings(context)))
 
 
 if __name__ == "__main__":

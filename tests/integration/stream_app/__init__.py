@@ -1,0 +1,1 @@
+"""The stream application as a real process on real servers."""

@@ -1,0 +1,1 @@
+"""Tests of the stream application's modules, one by one."""

@@ -1,0 +1,148 @@
+"""The chunk consumer: what it hands over, around seeks and gaps, without a broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream_app.chunks import BufferedEvents, Chunk
+from stream_app.faust_app import ChunkConsumer
+from tests.fakes.kafka_records import TOPIC, FakeRecord, record
+
+TP0, TP1 = TP(TOPIC, 0), TP(TOPIC, 1)
+
+
+class FakeApp:
+    """What a consumer needs of the application."""
+
+    def __init__(self) -> None:
+        self.buffered = BufferedEvents()
+        self.buffer_size = 100
+        self.deliveries = self
+        self.went_back: list[tuple[int, int, int]] = []
+
+    def log_went_back(self, partition: int, position: int, offset: int) -> None:
+        self.went_back.append((partition, position, offset))
+
+
+class FetchedConsumer(ChunkConsumer):
+    """A chunk consumer whose fetches are given, and whose seeks are noted."""
+
+    def __init__(self) -> None:
+        # Not the base class's: that wants a broker.
+        self.app = FakeApp()
+        self._positions, self._sought, self._settled = {}, set(), True
+        self.seeks: list[tuple[int, int]] = []
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        self.seeks.append((partition.partition, offset))
+
+
+Fetch = Callable[
+    [Mapping[TP, list[FakeRecord]], Callable[[], Awaitable[None]] | None], Awaitable[dict[TP, list[Chunk]]]
+]
+
+
+@pytest.fixture
+def consumer() -> FetchedConsumer:
+    return FetchedConsumer()
+
+
+@pytest.fixture
+def fetch(consumer: FetchedConsumer, monkeypatch: pytest.MonkeyPatch) -> Fetch:
+    async def run(
+        found: Mapping[TP, list[FakeRecord]], meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> dict[TP, list[Chunk]]:
+        async def getmany(*_: Any) -> Mapping[TP, list[FakeRecord]]:
+            await asyncio.sleep(0)
+            if meanwhile is not None:
+                await meanwhile()
+            return found
+
+        # Faust's own method, which asks the broker.
+        monkeypatch.setattr(driver.Consumer, "_getmany", getmany)
+        return await consumer._getmany(None, 1.0)
+
+    return run
+
+
+def records(*offsets: int) -> list[FakeRecord]:
+    return [record(offset) for offset in offsets]
+
+
+async def test_a_fetch_of_one_partition_is_one_chunk(consumer: FetchedConsumer, fetch: Any) -> None:
+    found = await fetch({TP0: records(4, 5, 6), TP1: records(9)})
+
+    assert [(c.partition, c.position, c.offset) for chunks in found.values() for c in chunks] == [(0, 4, 6), (1, 9, 9)]
+    assert consumer.app.buffered.count == 4
+
+
+async def test_a_chunk_begins_where_the_one_before_it_ended(consumer: FetchedConsumer, fetch: Any) -> None:
+    await fetch({TP0: records(4, 5)})
+    ((second,),) = (await fetch({TP0: records(9)})).values()
+
+    assert second.position == 6
+
+
+async def test_a_chunk_after_a_seek_begins_where_was_sought(consumer: FetchedConsumer, fetch: Any) -> None:
+    await fetch({TP0: records(4, 5)})
+    await consumer.seek_to(TP0, 2)
+    ((second,),) = (await fetch({TP0: records(3)})).values()
+
+    assert second.position == 2
+    assert consumer.app.went_back == []
+
+
+async def test_a_fetch_answered_around_a_seek_is_read_again_so_that_no_offset_passes_for_a_hole(
+    consumer: FetchedConsumer, fetch: Any
+) -> None:
+    await fetch({TP0: records(290), TP1: records(7)})
+
+    async def seek_back() -> None:
+        await consumer.seek_to(TP0, 50)
+
+    found = await fetch({TP0: records(291, 292), TP1: records(8)}, seek_back)
+    again = await fetch({TP0: records(50, 51)})
+
+    assert [tp.partition for tp in found] == [1]
+    assert consumer.seeks == [(0, 50), (0, 50)]
+    assert (again[TP0][0].position, again[TP0][0].offset) == (50, 51)
+
+
+async def test_a_log_that_goes_on_below_is_told_at_once(consumer: FetchedConsumer, fetch: Any) -> None:
+    await fetch({TP0: records(40, 41)})
+    await fetch({TP0: records(0)})
+
+    assert consumer.app.went_back == [(0, 42, 0)]
+
+
+async def test_what_is_read_during_a_rebalance_follows_on_nothing(consumer: FetchedConsumer, fetch: Any) -> None:
+    await fetch({TP0: records(40, 41)})
+    consumer._settled = False
+    ((lower,),) = (await fetch({TP0: records(20)})).values()
+    ((higher,),) = (await fetch({TP0: records(90)})).values()
+
+    assert (lower.position, higher.position) == (20, 90)
+    assert consumer.app.went_back == []
+
+
+async def test_above_the_cap_on_buffered_events_nothing_is_fetched(consumer: FetchedConsumer, fetch: Any) -> None:
+    held = await fetch({TP0: records(*range(100))})
+    assert await fetch({TP0: records(100)}) == {}
+    del held
+
+    assert len(await fetch({TP0: records(100)})) == 1
+
+
+async def test_faust_drops_no_offset_by_its_own_record_of_them() -> None:
+    from stream_app.faust_app import _NothingRead
+
+    noted = _NothingRead()
+    noted[TP0] = 300
+
+    assert noted[TP0] is None

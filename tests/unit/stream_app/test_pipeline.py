@@ -1,0 +1,449 @@
+"""The rules of a window's path, each with a test that fails where the rule is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from ingest_gateway.contract import RejectedEventError
+from stream_app.outcomes import Loss, StoreUnavailableError
+from stream_app.pipeline import TopicCutError
+from tests.fakes.kafka_records import NOON_MS, FakeRecord, chunk, record
+from tests.unit.stream_app.pipeline_bench import Bench, quiet, until
+
+AWAY = StoreUnavailableError("away")
+
+
+async def test_a_window_is_stored_then_told_to_redis_then_acknowledged() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, range(3)))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.journal == ["store [(0, 3)]", "mirror", "ack 0:3"]
+    assert bench.pipeline.stored_offsets == {0: 3}
+    assert bench.mirror.until == [{0: NOON_MS}]
+
+
+async def test_the_days_of_a_window_have_partitions_before_it_is_written() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.on_write = lambda: bench.journal.append(f"days {bench.days.asked}")
+
+    await bench.deliver(chunk(0, [0]))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.journal[0] == f"days [{{{NOON_MS // 86_400_000}}}]"
+
+
+async def test_an_unavailable_store_is_tried_again_for_ever_without_acknowledging() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.troubles = [AWAY] * 30
+
+    await bench.deliver(chunk(0, range(3)))
+    await until(lambda: bench.store.writes >= 20)
+    assert bench.acknowledged == []
+    assert bench.mirror.told == []
+    await until(lambda: bench.acknowledged)
+
+    assert bench.figures.retries == 30
+    assert bench.stored_offsets_of_rows == [(0, 0), (0, 1), (0, 2)]
+    assert bench.failures == []
+
+
+async def test_missing_day_partitions_are_waited_for_as_well() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.days.troubles = [AWAY] * 3
+
+    await bench.deliver(chunk(0, [0]))
+    await until(lambda: bench.acknowledged)
+
+    assert len(bench.days.asked) == 4
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), RejectedEventError("x", "y"), TimeoutError()])
+async def test_an_unexpected_error_ends_the_process_and_acknowledges_nothing(error: Exception) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.troubles = [error]
+
+    await bench.deliver(chunk(0, range(3)))
+    await until(lambda: bench.failures)
+    await quiet()
+
+    assert bench.failures == [error]
+    assert bench.acknowledged == []
+
+
+async def test_an_unexpected_error_while_preparing_ends_the_process_too() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, [FakeRecord(0, 5)]))  # type: ignore[arg-type]
+    await until(lambda: bench.failures)
+
+    assert bench.acknowledged == []
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_written_twice() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.lost_answers = [AWAY]
+
+    await bench.deliver(chunk(0, range(3)))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(0, 0), (0, 1), (0, 2)]
+    assert sum(bench.store.totals.values()) == 3
+    # What Redis was to be told is gone with the answer.
+    assert bench.mirror.stale == 2
+
+
+async def test_offsets_that_moved_make_the_window_be_cut_anew() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.offsets[0] = 2  # another owner was faster
+
+    await bench.deliver(chunk(0, range(5)))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(0, 2), (0, 3), (0, 4)]
+    assert bench.pipeline.stored_offsets == {0: 5}
+
+
+async def test_what_another_owner_stored_whole_is_acknowledged_and_not_written() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.offsets[0] = 9
+
+    await bench.deliver(chunk(0, range(5)))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == []
+    assert bench.store.offsets == {0: 9}
+
+
+async def test_the_next_window_is_cut_for_what_was_found_when_offsets_moved() -> None:
+    bench = Bench(batch_size=5)
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+    await bench.deliver(chunk(0, range(5)), chunk(0, range(5, 10)))
+    await until(lambda: "writing" in bench.journal)
+    bench.store.offsets[0] = 7
+    bench.store.gate.set()
+    await until(lambda: len(bench.acknowledged) == 2)
+
+    assert bench.stored_offsets_of_rows == [(0, 7), (0, 8), (0, 9)]
+
+
+async def test_a_gap_seeks_back_and_nothing_of_that_partition_is_written_or_acknowledged() -> None:
+    bench = Bench()
+    await bench.start(p0=5, p1=0)
+
+    await bench.deliver(chunk(0, range(10, 12)), chunk(1, range(2)))
+    await until(lambda: bench.acknowledged and bench.log.seeks)
+
+    assert bench.log.seeks == [(0, 5)]
+    assert bench.acknowledged == [(1, 2)]
+    assert bench.stored_offsets_of_rows == [(1, 0), (1, 1)]
+    assert bench.store.offsets == {0: 5, 1: 2}
+
+
+async def test_after_a_seek_chunks_fetched_before_it_are_dropped_until_the_sought_one_comes() -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+    await bench.deliver(chunk(0, range(10, 12)))
+    await until(lambda: bench.log.seeks)
+
+    await bench.deliver(chunk(0, range(12, 14)), chunk(0, range(5, 14)), chunk(0, range(14, 16)))
+    await until(lambda: (0, 16) in bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(0, offset) for offset in range(5, 16)]
+    assert bench.log.seeks == [(0, 5)]
+
+
+async def test_a_second_restore_to_the_same_offset_seeks_back_again() -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+    for _ in range(2):
+        await bench.deliver(chunk(0, range(10, 12)))
+        await until(lambda: bench.log.seeks)
+        assert bench.log.seeks.pop() == (0, 5)
+        await bench.deliver(chunk(0, range(5, 10)))
+        await until(lambda: (0, 10) in bench.acknowledged)
+        bench.store.offsets[0] = 5
+        bench.store.logs.clear()
+        bench.acknowledged.clear()
+
+
+async def test_a_database_restored_to_before_it_knew_the_partition_is_filled_from_the_logs_start() -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+    bench.store.offsets.clear()
+    bench.log.starts[0] = 2
+
+    await bench.deliver(chunk(0, range(5, 8)))
+    await until(lambda: bench.log.seeks)
+    await bench.deliver(chunk(0, range(2, 8)))
+    await until(lambda: (0, 8) in bench.acknowledged)
+
+    assert bench.log.seeks == [(0, 2)]
+    assert bench.stored_offsets_of_rows == [(0, offset) for offset in range(2, 8)]
+
+
+async def test_offsets_that_the_log_still_has_room_for_are_no_loss() -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+
+    await bench.deliver(chunk(0, [8], position=5))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.figures.losses == bench.store.gaps == []
+    assert bench.store.offsets == {0: 9}
+
+
+async def test_a_real_loss_is_counted_exactly_and_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+    bench.log.starts[0] = 8
+
+    with caplog.at_level(logging.ERROR, "stream_app.pipeline"):
+        await bench.deliver(chunk(0, [10], position=5))
+        await until(lambda: bench.acknowledged)
+
+    # 8 and 9 are absent for another reason: the log still reaches back to them.
+    assert bench.figures.losses == bench.store.gaps == [Loss(0, 5, 8)]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_a_log_that_moved_on_meanwhile_loses_no_more_than_the_hole() -> None:
+    bench = Bench()
+    await bench.start(p0=5)
+    bench.log.starts[0] = 50
+
+    await bench.deliver(chunk(0, [10, 11], position=5))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.store.gaps == [Loss(0, 5, 10)]
+
+
+async def test_a_partition_never_heard_of_starts_where_the_store_says() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.offsets[1] = 4
+
+    await bench.deliver(chunk(1, range(2, 6)))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(1, 4), (1, 5)]
+
+
+async def test_positions_are_asked_for_until_the_store_answers() -> None:
+    bench = Bench()
+    bench.store.troubles = [AWAY] * 3
+
+    await bench.start(p0=3)
+
+    assert bench.figures.retries == 3
+    assert bench.pipeline.stored_offsets == {0: 3}
+
+
+async def test_an_assignment_makes_redis_be_rebuilt() -> None:
+    bench = Bench()
+    await bench.start(p0=3)
+
+    assert bench.mirror.stale == 1
+
+
+async def test_a_topic_that_ends_below_what_is_stored_ends_the_process_and_says_why() -> None:
+    async def ends_at_7() -> dict[int, int]:
+        return {0: 7}
+
+    bench = Bench()
+    bench.store.offsets[0] = 100
+
+    await bench.pipeline.start_positions({0: 0}, ends_at_7)
+
+    (error,) = bench.failures
+    assert isinstance(error, TopicCutError)
+    assert "stored up to offset 100 but ends at 7" in str(error)
+
+
+async def test_the_end_is_asked_for_after_the_offset_since_another_worker_may_store_in_between() -> None:
+    bench = Bench()
+    bench.store.troubles = [AWAY]
+
+    async def ends() -> dict[int, int]:
+        # What another worker stored up to just before this moment is below it.
+        assert bench.store.offsets[0] == 0
+        return {0: 5}
+
+    await bench.pipeline.start_positions({0: 0}, ends)
+
+    assert bench.failures == []
+
+
+async def test_a_topic_made_anew_under_a_running_worker_ends_the_process() -> None:
+    bench = Bench()
+    await bench.start(p0=100)
+
+    bench.pipeline.log_went_back(0, 100, 0)
+
+    assert [type(error) for error in bench.failures] == [TopicCutError]
+
+
+async def test_bad_records_are_kept_as_dead_letters_and_their_neighbours_stored() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, [record(0), FakeRecord(1, b"?"), record(2)]))
+    await until(lambda: bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(0, 0), (0, 2)]
+    assert list(bench.store.dead_letters) == [(0, 1)]
+
+
+async def test_a_window_mostly_of_bad_records_is_kept_and_said_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    with caplog.at_level(logging.ERROR, "stream_app.pipeline"):
+        await bench.deliver(chunk(0, [record(0), *(FakeRecord(n, b"?") for n in range(1, 5))]))
+        await until(lambda: bench.acknowledged)
+
+    assert len(bench.store.dead_letters) == 4
+    assert "most of a window" in caplog.text
+
+
+async def test_a_few_bad_records_are_no_cause_for_noise(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    with caplog.at_level(logging.WARNING, "stream_app.pipeline"):
+        await bench.deliver(chunk(0, [FakeRecord(0, b"?"), *range(1, 5)]))
+        await until(lambda: bench.acknowledged)
+
+    assert caplog.records == []
+
+
+async def test_while_redis_waits_for_more_nothing_is_acknowledged() -> None:
+    bench = Bench(batch_size=2)
+    answers = [False, True]
+    bench.mirror.tells = lambda _: answers.pop(0)
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, range(2)))
+    await until(lambda: len(bench.mirror.told) == 1)
+    await quiet()
+    assert bench.acknowledged == []
+    await bench.deliver(chunk(0, range(2, 4)))
+    await until(lambda: len(bench.mirror.told) == 2)
+    await quiet()
+
+    assert bench.acknowledged == [(0, 2), (0, 4)]
+
+
+async def test_redis_may_wait_only_while_a_further_window_is_there() -> None:
+    bench = Bench(batch_size=2)
+    said: list[bool] = []
+
+    def tells(more_waits: bool) -> bool:
+        said.append(more_waits)
+        return True
+
+    bench.mirror.tells = tells
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+
+    await bench.deliver(chunk(0, range(2)), chunk(0, range(2, 4)))
+    await until(lambda: "writing" in bench.journal)
+    await quiet()
+    bench.store.gate.set()
+    await until(lambda: len(said) == 2)
+
+    assert said == [True, False]
+
+
+async def test_the_next_window_is_prepared_while_one_is_written_and_written_after_it() -> None:
+    bench = Bench(batch_size=2)
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+
+    await bench.deliver(chunk(0, range(2)), chunk(0, range(2, 4)))
+    await until(lambda: "writing" in bench.journal)
+    await quiet()
+    assert bench.journal == ["writing"]
+    assert bench.pipeline.is_writing
+    bench.store.gate.set()
+    await until(lambda: len(bench.acknowledged) == 2)
+
+    assert [line for line in bench.journal if line.startswith("store")] == ["store [(0, 2)]", "store [(0, 4)]"]
+
+
+async def test_draining_lets_the_window_under_way_end_and_takes_no_more() -> None:
+    bench = Bench(batch_size=2)
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+    await bench.deliver(chunk(0, range(2)), chunk(0, range(2, 4)))
+    await until(lambda: "writing" in bench.journal)
+
+    draining = asyncio.ensure_future(bench.pipeline.drain())
+    await quiet()
+    assert not draining.done()
+    bench.store.gate.set()
+    await draining
+    await quiet()
+
+    assert bench.acknowledged == [(0, 2)]
+    assert bench.store.offsets == {0: 2}
+    assert not bench.pipeline.is_writing
+
+
+async def test_draining_an_idle_pipeline_ends_at_once() -> None:
+    bench = Bench()
+    await bench.pipeline.drain()
+
+    assert not bench.pipeline.is_writing
+
+
+async def test_a_new_assignment_forgets_what_was_queued_for_the_old_one() -> None:
+    bench = Bench(batch_size=2)
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+    await bench.deliver(chunk(0, range(2)))
+    await until(lambda: "writing" in bench.journal)
+    await bench.deliver(chunk(0, range(2, 4)), chunk(0, range(4, 6)))
+    await bench.start(p0=0)
+    await bench.deliver(chunk(0, range(6)))
+    bench.store.gate.set()
+    await until(lambda: (0, 6) in bench.acknowledged)
+
+    assert bench.stored_offsets_of_rows == [(0, offset) for offset in range(6)]
+
+
+async def test_a_late_window_of_a_partition_that_is_gone_changes_nothing_the_new_owner_stored() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+    await bench.deliver(chunk(0, range(4)))
+    await until(lambda: "writing" in bench.journal)
+    # The new owner stores the same offsets first.
+    other = Bench()
+    other.store.logs, other.store.offsets, other.store.totals = (
+        bench.store.logs,
+        bench.store.offsets,
+        bench.store.totals,
+    )
+    await other.start(p0=0)
+    await other.deliver(chunk(0, range(4)))
+    await until(lambda: other.acknowledged)
+    bench.store.gate.set()
+    await until(lambda: bench.acknowledged)
+
+    assert len(bench.store.logs) == 4
+    assert sum(bench.store.totals.values()) == 4

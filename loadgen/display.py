@@ -101,11 +101,11 @@ def _durations(result: RunResult) -> Table:
     table = Table(title="Milliseconds", title_justify="left")
     table.add_column("", no_wrap=True)
     for column in ("p50", "p95", "p99", "max", "samples"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, spread in (
-        ("latency from intended send", report.latency),
+        ("latency from its moment", report.latency),
         ("delay of the send", report.start_delay),
-        ("freshness: acknowledged to seen", report.freshness),
+        ("freshness (acked to seen)", report.freshness),
     ):
         table.add_row(name, *_cells(spread), f"{spread.samples:,}")
     lost = {"never seen": report.never_seen, "queries failed": result.failed_probes, "left out": result.skipped_probes}

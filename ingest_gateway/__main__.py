@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -55,8 +56,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     metrics.watch_publisher(lambda: publisher.unacknowledged_bytes, lambda: publisher.state().connected)
     readiness = Readiness()
     parts = IngestParts(publisher, metrics, ingest_limits(settings))
+    app = create_app(parts, settings.limits, registry, readiness)
+    # What was made so far lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     try:
-        await serve(create_app(parts, settings.limits, registry, readiness), listener, readiness.stop)
+        await serve(app, listener, readiness.stop)
     finally:
         await publisher.close(FLUSH_S)
     return 0

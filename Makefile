@@ -38,11 +38,14 @@ test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers ARGS=
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach
 	@exec $(BIN)/python -m pytest --stack='$(STACK)' --cov --cov-report=term-missing:skip-covered $(ARGS)
 
+# All four run, also after a failure: one run then says everything.
 check: $(STAMP) ## style, types, architecture, documents
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(if $(REPOSITORY_TESTS),$(BIN)/python -m pytest -q $(REPOSITORY_TESTS))
+	@status=0; run() { echo "$$*"; "$$@" || status=1; }; \
+	run $(BIN)/ruff check; \
+	run $(BIN)/ruff format --check --quiet; \
+	run $(BIN)/mypy; \
+	$(if $(REPOSITORY_TESTS),run $(BIN)/python -m pytest -q $(REPOSITORY_TESTS);) \
+	exit $$status
 
 format: $(STAMP) ## mend the style
 	$(BIN)/ruff check --fix

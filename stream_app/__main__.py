@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import random
+import signal
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from ingest_gateway.contract import EventLimits
+from stream_app.aiokafka_group import consumer_under
 from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
 from stream_app.partitions import DayPartitions
@@ -55,6 +57,8 @@ def run(settings: Settings) -> int:
 def run_worker(settings: Settings) -> int:
     """Runs one worker in this process."""
     configure_logs("stream", settings.log.level)
+    # Until Faust listens there is nothing under way.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))
     # Faust reads it while it is imported.
     os.environ.setdefault("F_LOOP", "uvloop")
     from stream_app.faust_app import run_app
@@ -127,7 +131,7 @@ def _now() -> datetime:
 
 
 def _build(settings: Settings) -> _Worker:
-    from stream_app.faust_app import KafkaLog, build_app, kafka_consumer
+    from stream_app.faust_app import KafkaLog, build_app
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
@@ -155,7 +159,7 @@ def _build(settings: Settings) -> _Worker:
     )
     app = build_app(settings, pipeline, name)
     kafka.app = app
-    positions = Positions(lambda: kafka_consumer(app), topic)
+    positions = Positions(lambda: consumer_under(app.consumer), topic)
     keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, figures)
     identity = Identity(f"{name}-{int(time.time())}", _now())
     upkeep = Upkeep(identity, keeping, positions, lambda: pipeline.stored_offsets, lambda: app.buffered.count)

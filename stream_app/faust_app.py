@@ -10,28 +10,23 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import faust
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from stream_app.aiokafka_group import give_up_joining
 from stream_app.chunks import BufferedEvents, Chunk, Deliveries
 
 if TYPE_CHECKING:
+    from stream_app.upkeep import Upkeep
     from threatlog.process.settings import Settings
 
 # A fetch that finds nothing is answered after this long; a partition that just gave records waits for it to end.
 FETCH_MAX_WAIT_MS: Final = 100
 _POSITIONS_TIMEOUT_S: Final = 20.0
-
-
-class Upkeep(Protocol):
-    """What runs beside the windows for as long as the application does."""
-
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
 
 
 class _NothingRead(dict[TP, int | None]):
@@ -56,6 +51,8 @@ class ChunkConsumer(driver.Consumer):
         self._positions: dict[TP, int] = {}
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
+        # False from the begin of a rebalance until each partition was sought to where it starts.
+        self._settled = False
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -67,12 +64,17 @@ class ChunkConsumer(driver.Consumer):
             await asyncio.sleep(0.01)
             return {}
         self._sought.clear()
+        settled = self._settled
         fetched = await super()._getmany(active_partitions, timeout)
         unclear = self._sought & fetched.keys()
         for tp in unclear:
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
             await self.seek_to(tp, self._positions[tp])
+        if not (settled and self._settled):
+            # Read during a rebalance, from where the group says: that does not follow on what was read before it.
+            for tp in fetched.keys() - unclear:
+                self._positions.pop(tp, None)
         return {tp: [self._chunk(tp, records)] for tp, records in fetched.items() if records and tp not in unclear}
 
     def _chunk(self, tp: TP, records: list[Any]) -> Chunk:
@@ -119,7 +121,7 @@ class ChunkConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """A rebalance begins."""
-        self.app.in_group = False
+        self.app.in_group = self._settled = False
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -147,10 +149,12 @@ class ChunkConsumer(driver.Consumer):
         except TimeoutError:
             await super().perform_seek()
             self._positions.clear()
+            self._settled = True
             return
         for tp in assigned:
             await self.seek_to(tp, stored[tp.partition])
             self._committed_offset[tp] = stored[tp.partition] or None
+        self._settled = True
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""
@@ -160,6 +164,12 @@ class ChunkConsumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    async def on_thread_stop(self) -> None:
+        """Leaves the group at once, also in the middle of a rebalance."""
+        if self._consumer is not None:
+            await give_up_joining(self._consumer)
+        await super().on_thread_stop()
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes 1500 ms, and there is no setting for it.
@@ -219,7 +229,6 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
         broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
         broker_client_id=client_id,
         datadir=tempfile.gettempdir(),
-        store="memory://",
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -228,7 +237,6 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
         broker_max_poll_interval=86_400.0 * 7,
         broker_max_poll_records=settings.ingestion.batch_size,
         broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
         broker_request_timeout=40.0,
         broker_rebalance_timeout=30.0,
         broker_commit_interval=1.0,
@@ -247,8 +255,7 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
 
     @app.agent(topic, name="store", concurrency=1)
     async def store(stream: Any) -> None:
-        # noack_take, since `take` acknowledges a batch even when it failed. One chunk at a time: windows are built
-        # behind `deliver`, where their size is counted in events.
+        # `take` would acknowledge a batch that failed. Windows are built behind `deliver`, counted in events.
         async for events in stream.noack_take(1, within=3600.0):
             for event in events:
                 await deliveries.deliver(event.value, event.ack)
@@ -259,6 +266,8 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
 def run_app(app: StreamApp) -> None:
     """Runs the application until SIGTERM or SIGINT."""
     worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    # It would write the terminal's code for a visible cursor into the log.
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
@@ -277,8 +286,7 @@ class KafkaLog:
     async def log_start(self, partition: int) -> int:
         """The first offset that the partition still has."""
         tp = TP(self._topic, partition)
-        offsets = await self.app.consumer.earliest_offsets(tp)
-        return int(next(iter(offsets.values())))
+        return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
 
     async def seek(self, partition: int, offset: int) -> None:
         """Reads on from `offset`, if the partition is still ours."""
@@ -286,8 +294,3 @@ class KafkaLog:
         consumer: Any = self.app.consumer
         if tp in consumer.assignment():
             await consumer.seek_to(tp, offset)
-
-
-def kafka_consumer(app: StreamApp) -> Any:
-    """The aiokafka consumer under Faust's, for `Positions`; None before it is made."""
-    return getattr(getattr(app.consumer, "_thread", None), "_consumer", None)

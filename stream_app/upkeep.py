@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 SAMPLE_INTERVAL_S = 0.1
 REPORT_INTERVAL_S = 1.0
 PARTITIONS_INTERVAL_S = 60.0
+STOP_WITHIN_S = 1.0
 
 
 class Positions(Protocol):
@@ -68,6 +69,7 @@ class Upkeep:
         self._stored_offsets = stored_offsets
         self._buffered = buffered
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
         self.ticks = 0
         self.store_answers = False
 
@@ -81,13 +83,16 @@ class Upkeep:
         self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
 
     async def stop(self) -> None:
-        """Ends the loops; the last figures are written first, if PostgreSQL is there."""
+        """Ends the loops, within STOP_WITHIN_S."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_WITHIN_S)
 
     async def _for_ever(self, work: Callable[[], Awaitable[None]], interval_s: float) -> None:
-        while True:
+        # A flag beside the cancellation, which a client library may swallow in the middle of its work.
+        while not self._stopping:
             try:
                 await work()
             except StoreUnavailableError as error:

@@ -78,7 +78,11 @@ class ConnectionKeeper:
                     await self._replace()
                 else:
                     async with asyncio.timeout(self._policy.probe_timeout_s):
-                        line.grow(await line.connection.partitions())
+                        partitions = await line.connection.partitions()
+                    line.grow(partitions)
+                    # Kafka never takes partitions away: the topic was made anew, and its sequence numbers with it.
+                    if line.known - partitions:
+                        self.report_broken(line)
                 self._answered()
             except (PublishUnavailableError, TimeoutError) as error:
                 self._unanswered(error)

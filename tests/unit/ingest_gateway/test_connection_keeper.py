@@ -97,3 +97,13 @@ async def test_the_state_follows_kafka() -> None:
         await until(lambda: not publisher.state().connected)
         kafka.reachable.set()
         await until(lambda: publisher.state().connected)
+
+
+async def test_a_topic_that_was_made_anew_with_fewer_partitions_gets_a_new_connection() -> None:
+    kafka = ScriptedKafka(3)
+    async with publisher_on(kafka) as publisher:
+        await publisher.publish([b"1"], [])
+        del kafka.log[2]
+        await until(lambda: len(kafka.connections) > 1)
+
+        assert {(await publisher.publish([b"v"], []))[0].partition for _ in range(6)} == {0, 1}

@@ -13,7 +13,6 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from query_api.absent_ids import AbsentIds
 from query_api.app import create_app
 from query_api.background import Reporter, running
 from query_api.circuit import Circuit
@@ -22,7 +21,7 @@ from query_api.kafka_lag import KafkaLog
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.page_cache import CachePolicy, PageCache
-from query_api.postgres_reader import ROLE, PostgresReader, open_pool
+from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory, open_pool
 from query_api.recent_lists import RecentReader
 from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
@@ -94,7 +93,7 @@ async def _open_clients(settings: Settings) -> _Clients:
     timeout_s = settings.query.statement_timeout
     pool = await open_pool(settings.postgres, timeout_s)
     return _Clients(
-        PostgresReader(pool, settings.kafka.topic, timeout_s, AbsentIds(time.monotonic)),
+        PostgresReader(pool, settings.kafka.topic, timeout_s, ReaderMemory.empty(time.monotonic)),
         RedisReader(
             connect(settings.redis),
             RedisKeys(settings.redis.key_prefix),

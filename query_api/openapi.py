@@ -1,6 +1,159 @@
-"""The OpenAPI description of the routes, with examples."""
+"""The OpenAPI description of the query API's routes, which FastAPI does not see, with examples."""
+
+from __future__ import annotations
+
+from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ingest_gateway.contract import SEVERITIES, SEVERITY_ALIASES
+from query_api.openapi_examples import EVENT, EVENT_ANSWER, HEALTH, LAG, METRICS, PAGE, RECENT, STATS
+from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
+from stream_app.contract import RECENT_EVENTS
+from threatlog.process.problems import CONTENT_TYPE as PROBLEM
+
+JSON: Final = "application/json"
+_Described = dict[str, Any]
 
 
-def describe(app: FastAPI, max_offset: int) -> None: ...
+def describe(app: FastAPI, max_offset: int) -> None:
+    """Makes `app.openapi()` include every route."""
+
+    def openapi() -> _Described:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
+            schema["paths"].update({path: {"get": route} for path, route in _paths(max_offset).items()})
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to extend the description.
+
+
+def _paths(max_offset: int) -> dict[str, _Described]:
+    narrowing = [_moment("start_time", "first moment that counts"), _moment("end_time", "first that does not")]
+    narrowing += [_severity(), _source()]
+    return {
+        QUERY_PATH: _route(
+            "events", "Events of a time range, newest first", _PAGE_TEXT, PAGE, narrowing + _page(max_offset)
+        ),
+        RECENT_PATH: _route("events", "The newest events", _RECENT_TEXT, RECENT, [_severity(), _limit(RECENT_EVENTS)]),
+        EVENT_PATH: _route("events", "One event", _EVENT_TEXT, EVENT_ANSWER, _event(), absent=True),
+        STATS_PATH: _route("events", "Counts by severity and source", _STATS_TEXT, STATS, narrowing),
+        METRICS_PATH: _route("operation", "Figures over all processes", _METRICS_TEXT, METRICS, []),
+        LAG_PATH: _route("operation", "How far storage is behind Kafka", _LAG_TEXT, LAG, []),
+        "/health": _route("operation", "Whether questions can be answered", _HEALTH_TEXT, HEALTH, []),
+        "/readyz": _route("operation", "Whether this process should get requests", "", {"status": "ready"}, []),
+        "/livez": _route("operation", "Whether this process runs", "", {"status": "alive"}, []),
+        "/metrics": {
+            "tags": ["operation"],
+            "summary": "Metrics in Prometheus' text format",
+            "responses": {"200": {"description": "The metrics", "content": {"text/plain": {}}}},
+        },
+    }
+
+
+_PAGE_TEXT: Final = (
+    "`total` is the exact number of matching events, counted in the same snapshot as the page. `next_cursor`, sent as "
+    "`cursor` with the same other parameters, gives the next page at the same cost however deep; its `total` is then "
+    "the first page's, exact as of `total_complete_until`. Every event acknowledged before `complete_until` is in the "
+    "answer; where that is null, `incomplete_reason` says why. An answer may be repeated from a cache: `cached` and "
+    "`age_ms` say so. It is never older than `cache.ttl`, or `cache.open_range_ttl` while the range is still filling; "
+    "an event that arrives late, with a time in a range that was complete, appears when that time is over."
+)
+_RECENT_TEXT: Final = (
+    "By their own time, at most ten minutes ahead of now. From Redis while its lists are whole and not older than two "
+    "seconds, otherwise from PostgreSQL: `served_from` says which, the events are the same."
+)
+_EVENT_TEXT: Final = (
+    "An id made by ThreatLog, or a version-7 id made at the event's time, is found at once. For any other, `timestamp` "
+    "makes it quick; without it every day is searched, newest first, and what was not found is searched for again only "
+    "after five seconds."
+)
+_STATS_TEXT: Final = "Exact. `by_source` has the 100 largest sources; `other` says how many more there are."
+_METRICS_TEXT: Final = (
+    "Counts since the first start of any process, those of processes that are gone included. Ingestion latency is from "
+    "received to stored. `ingestion_rate` is events stored per second over the last ten seconds. `uptime_seconds` is "
+    "that of the oldest process alive. A latency is null while there was none."
+)
+_LAG_TEXT: Final = (
+    "End offset in Kafka less the offset stored in PostgreSQL, refreshed each second in the background; true also when "
+    "no worker lives. `stale` when Kafka or PostgreSQL did not answer lately: then as last known at `as_of`."
+)
+_HEALTH_TEXT: Final = (
+    "Without Redis `degraded`, still 200: every answer is the same, only slower. Without PostgreSQL 503."
+)
+
+
+def _route(
+    tag: str, summary: str, description: str, example: object, parameters: list[_Described], *, absent: bool = False
+) -> _Described:
+    problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problems = {
+        "422": "A parameter is missing, wrong or unknown; the problem names it",
+        "503": "PostgreSQL cannot be used now; Retry-After says when to try again",
+        "504": "The query takes longer than `query.statement_timeout`",
+    }
+    if absent:
+        problems["404"] = "No such event; `complete_until` says how complete that is"
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "description": description,
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": summary, "content": {JSON: {"example": example}}},
+            **{status: {"description": text, "content": problem} for status, text in sorted(problems.items())},
+        },
+    }
+
+
+def _parameter(name: str, schema: _Described, description: str, *, required: bool = False) -> _Described:
+    return {"name": name, "in": "query", "required": required, "schema": schema, "description": description}
+
+
+def _moment(name: str, meaning: str) -> _Described:
+    schema = {"type": "string", "format": "date-time"}
+    found = _parameter(name, schema, f"{meaning}, RFC 3339 with a zone", required=True)
+    return {**found, "example": "2026-11-24T10:00:00Z" if name == "start_time" else "2026-11-24T11:00:00Z"}
+
+
+def _severity() -> _Described:
+    aliases = ", ".join(f"{spelling} = {canonical}" for spelling, canonical in SEVERITY_ALIASES.items())
+    text = f"one or more of {', '.join(reversed(SEVERITIES))} with commas; in any case also {aliases}"
+    return _parameter("severity", {"type": "string", "example": "CRITICAL,HIGH"}, text)
+
+
+def _source() -> _Described:
+    return _parameter("source", {"type": "string", "example": EVENT["source"]}, "the whole name of one source")
+
+
+def _limit(most: int) -> _Described:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": DEFAULT_LIMIT}
+    return _parameter("limit", schema, "most events in the answer")
+
+
+def _page(max_offset: int) -> list[_Described]:
+    schema = {"type": "integer", "minimum": 0, "maximum": max_offset, "default": 0}
+    return [
+        _limit(MAX_LIMIT),
+        _parameter("offset", schema, "events to leave out; for deeper pages use `cursor`"),
+        _parameter("cursor", {"type": "string"}, "`next_cursor` of the page before"),
+    ]
+
+
+def _event() -> list[_Described]:
+    schema = {"type": "string", "format": "uuid", "example": EVENT["id"]}
+    path = {"name": "id", "in": "path", "required": True, "schema": schema, "description": "the event's id"}
+    moment = {"type": "string", "format": "date-time"}
+    return [path, _parameter("timestamp", moment, "the event's exact time, where the id does not hold it")]
+
+
+def _schemas() -> _Described:
+    kinds = {"type": "string", "title": "string", "status": "integer", "detail": "string", "code": "string"}
+    properties: _Described = {name: {"type": kind} for name, kind in kinds.items()}
+    properties["type"] = {"type": "string"}
+    properties["retryable"] = {"type": "boolean", "description": "whether the same request may succeed later"}
+    return {"Problem": {"type": "object", "required": list(properties), "properties": properties}}

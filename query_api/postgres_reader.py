@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -31,6 +32,7 @@ from query_api.reading import (
     StoreUnavailableError,
 )
 from query_api.search import PageRequest, SearchFilter
+from query_api.source_indexed import SourceIndexed
 from query_api.timeline import pieces
 
 if TYPE_CHECKING:
@@ -77,6 +79,19 @@ async def open_pool(settings: Postgres, statement_timeout_s: float) -> Pool:
     return await pool
 
 
+@dataclass(frozen=True, slots=True)
+class ReaderMemory:
+    """What the reader remembers between requests; of no consequence but for speed."""
+
+    absent_ids: AbsentIds
+    source_indexed: SourceIndexed
+
+    @classmethod
+    def empty(cls, now_s: Callable[[], float]) -> ReaderMemory:
+        """Nothing yet; with a clock that only grows."""
+        return cls(AbsentIds(now_s), SourceIndexed(now_s))
+
+
 class PostgresSnapshot:
     """Statements of one transaction."""
 
@@ -91,16 +106,18 @@ class PostgresSnapshot:
 class PostgresReader:
     """EventReader, FiguresStore and PositionReader over a pool."""
 
-    def __init__(self, pool: Pool, topic: str, statement_timeout_s: float, absent_ids: AbsentIds) -> None:
+    def __init__(self, pool: Pool, topic: str, statement_timeout_s: float, memory: ReaderMemory) -> None:
         self._pool = pool
         self._topic = topic
         self._deadline_s = statement_timeout_s + GRACE_S
-        self._absent_ids = absent_ids
+        self._absent_ids = memory.absent_ids
+        self._source_indexed = memory.source_indexed
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
         async with self._snapshot() as snapshot:
-            return await find_page(snapshot, request, self._topic)
+            indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
+            return await find_page(snapshot, request, self._topic, indexed)
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""

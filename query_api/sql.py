@@ -144,6 +144,8 @@ def matching_buckets(
     """The newest hours or minutes that hold matching events, with their counts, until `need` events are certain.
 
     Only buckets inside `whole` count towards `need`: of a cut one it is not known how many of its events are wanted.
+    `severities` has a bit for each severity code found. Grouped inside LATERAL, so that each window is one visit of the
+    index; joined freely, the planner reads the whole table instead.
     """
     arguments = _Arguments()
     narrowed = _narrowed(arguments, wanted)
@@ -152,15 +154,17 @@ def matching_buckets(
     ends = arguments.add([window.end for window in within])
     counted = f"bucket >= {arguments.add(whole.start)} AND bucket < {arguments.add(whole.end)}"
     cells = (
-        f"SELECT bucket, sum(n)::bigint AS n FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z)"
-        f" JOIN {table} ON bucket >= w.a AND bucket < w.z{narrowed} GROUP BY bucket"
+        f"SELECT found.* FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
+        f"SELECT bucket, sum(n)::bigint AS n, bit_or(1 << severity) AS severities FROM {table}"
+        f" WHERE bucket >= w.a AND bucket < w.z{narrowed} GROUP BY bucket) AS found"
     )
     newer = (
         f"sum(CASE WHEN {counted} THEN n ELSE 0 END)"
         " OVER (ORDER BY bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
     return arguments.statement(
-        f"SELECT bucket, n FROM (SELECT bucket, n, {newer} AS newer FROM ({cells}) AS cells) AS ranked"
+        f"SELECT bucket, n, severities FROM (SELECT bucket, n, severities, {newer} AS newer FROM ({cells}) AS cells)"
+        " AS ranked"
         f" WHERE coalesce(newer, 0) < {arguments.add(need)} ORDER BY bucket DESC"
     )
 
@@ -199,6 +203,16 @@ def recent(severity: int | None, latest: datetime, limit: int) -> Statement:
         f" LIMIT {arguments.add(limit)}"
     )
 
+
+# The time ranges of those partitions that have an index beginning with `source`.
+SOURCE_INDEXED: Final = Statement(
+    r"SELECT (bounds)[1]::timestamptz AS a, (bounds)[2]::timestamptz AS z FROM ("
+    r"SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') AS bounds "
+    r"FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_index x ON x.indrelid = c.oid AND x.indisvalid "
+    r"JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] AND a.attname = 'source' "
+    r"WHERE i.inhparent = $1::regclass) AS found WHERE bounds IS NOT NULL",
+    (LOGS,),
+)
 
 # Newest day first; the default partition, which may hold any time, last.
 PARTITIONS: Final = Statement(

@@ -67,7 +67,7 @@ class QueryFigures:
         self._redis.set_function(lambda: float(redis_answers()))
 
     def answered(self, kind: QueryKind, duration_s: float) -> None:
-        """One query was answered, with whatever it asked for or a 404."""
+        """One query was answered with what it asked for."""
         self._queries += 1
         self._latency_sum_ms += duration_s * 1000
         self._latency_histogram[bisect_left(LATENCY_BOUNDS_MS, duration_s * 1000)] += 1

@@ -1,0 +1,79 @@
+"""An event reader over a list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES
+from query_api.reading import Counts, EventPage, LoggedEvent, StoredUntil
+from query_api.search import PageRequest, SearchFilter
+
+
+class MemoryReader:
+    """An EventReader whose events and positions are set by the test; `trouble` is raised when it is set."""
+
+    def __init__(self, events: Sequence[LoggedEvent] = (), stored_until_us: StoredUntil | None = None) -> None:
+        self.stored = list(events)
+        self.stored_until_us: StoredUntil = stored_until_us or {}
+        self.trouble: Exception | None = None
+        self.asked = 0
+
+    def _newest_first(self) -> list[LoggedEvent]:
+        self.asked += 1
+        if self.trouble is not None:
+            raise self.trouble
+        return sorted(self.stored, key=lambda event: (event.timestamp, event.id.int), reverse=True)
+
+    def _matching(self, wanted: SearchFilter) -> list[LoggedEvent]:
+        return [
+            event
+            for event in self._newest_first()
+            if wanted.start <= event.timestamp < wanted.end
+            and (not wanted.severities or SEVERITY_CODES[event.severity] in wanted.severities)
+            and wanted.source in (None, event.source)
+        ]
+
+    async def page(self, request: PageRequest) -> EventPage:
+        """One page."""
+        found = self._matching(request.filter)
+        total = len(found)
+        if (cursor := request.cursor) is not None:
+            total = cursor.total
+            found = [event for event in found if (event.timestamp, event.id.int) < (cursor.ts, cursor.id.int)]
+        rest = found[request.offset :]
+        return EventPage(total, rest[: request.limit], len(rest) > request.limit, self.stored_until_us)
+
+    async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
+        """The event with this id."""
+        found = [event for event in self._newest_first() if event.id == identifier and ts in (None, event.timestamp)]
+        return (found[0] if found else None), self.stored_until_us
+
+    async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
+        """The newest events up to `latest`."""
+        found = [
+            event
+            for event in self._newest_first()
+            if event.timestamp <= latest and (not severities or SEVERITY_CODES[event.severity] in severities)
+        ][:limit]
+        return EventPage(len(found), found, has_more=False, stored_until_us=self.stored_until_us)
+
+    async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
+        """Those of these events that are stored."""
+        return [event for event in self._newest_first() if (event.timestamp, event.id) in set(keys)]
+
+    async def stats(self, wanted: SearchFilter) -> Counts:
+        """Counts by severity and source."""
+        found = self._matching(wanted)
+        severities = Counter(event.severity for event in found)
+        sources = Counter(event.source for event in found)
+        largest = sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:100]
+        return Counts(
+            len(found),
+            {name: severities[name] for name in reversed(SEVERITIES)},
+            dict(largest),
+            len(sources),
+            self.stored_until_us,
+        )

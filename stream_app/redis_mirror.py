@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # Longer than a query may wait: the worker would rather wait a little than rebuild everything.
 COMMAND_TIMEOUT_S = 1.0
-_RETRY_AFTER_S = 1.0
+# A frozen Redis holds a window up for COMMAND_TIMEOUT_S, then none for this long.
+_RETRY_AFTER_S = 3.0
 # Under a backlog most recent events are pushed out again at once; telling Redis
 # of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
 TOGETHER_WITHIN_S = 1.0
@@ -59,6 +62,8 @@ def connect(settings: configuration.Redis) -> Redis:
         password=settings.password.get_secret_value() or None,
         socket_timeout=COMMAND_TIMEOUT_S,
         socket_connect_timeout=COMMAND_TIMEOUT_S,
+        # redis-py 8 tries three times more by itself: windows would wait five seconds for a Redis that is away.
+        retry=Retry(NoBackoff(), 0),
     )
 
 

@@ -33,7 +33,9 @@ WHERE c.topic = $1 AND c.partition = v.p AND c.next_offset >= v.o"""
 # Rows are locked in one order (minutes, hours, totals; each sorted), so that two workers never wait in a circle.
 ADD_TO_ROLLUPS: Final = """
 WITH cells AS (
-    SELECT to_timestamp(m * 60) AS minute, to_timestamp(m / 60 * 3600) AS hour, s AS severity, o AS source, n
+    -- Division cuts towards zero, so an hour before 1970 is counted down to instead.
+    SELECT to_timestamp(m * 60) AS minute, to_timestamp((m - (m % 60 + 60) % 60) * 60) AS hour, s AS severity,
+           o AS source, n
     FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[]) AS v (m, s, o, n)
 ), minutes AS (
     INSERT INTO log_rollup_minute AS t (bucket, severity, source, n)

@@ -1,0 +1,32 @@
+"""PostgreSQL through the store, and beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from tests.contract.stores import (
+    PostgresAdapter,
+)
+from tests.servers import Stack
+
+Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def postgres(stack: Stack) -> AsyncIterator[PostgresAdapter]:
+    """PostgreSQL alone."""
+    adapter = PostgresAdapter(stack)
+    yield adapter
+    await adapter.store.close()
+
+
+@pytest.fixture
+async def observer(stack: Stack) -> AsyncIterator[Observer]:
+    """Another connection."""
+    connection = await asyncpg.connect(stack.postgres_dsn)
+    yield connection
+    await connection.close()

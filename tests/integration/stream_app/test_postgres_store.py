@@ -1,0 +1,143 @@
+"""What only PostgreSQL has of a store: hours, times, several owners, and its own trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from ingest_gateway.contract import unix_us
+from stream_app.outcomes import Loss, OffsetsMovedError, StoreUnavailableError
+from stream_app.postgres_store import PostgresStore
+from tests.contract.stores import (
+    PostgresAdapter,
+    write,
+)
+from tests.fakes.kafka_records import NOON_MS, TOPIC, FakeRecord, chunk, record, window
+from tests.servers import Stack
+
+Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.mark.integration
+async def test_hours_add_up_to_the_rows(postgres: PostgresAdapter) -> None:
+    stamps = ["2026-11-24T09:59:59Z", "2026-11-24T10:00:00Z", "2026-11-24T10:59:59Z", "1969-12-31T23:30:00Z"]
+    await write(postgres, *(record(n, timestamp=stamp) for n, stamp in enumerate(stamps)))
+    await write(postgres, *(record(n + 4, timestamp=stamp) for n, stamp in enumerate(stamps)))
+
+    for table, unit in (("log_rollup_hour", "hour"), ("log_rollup_minute", "minute")):
+        difference = await postgres.store.fetch(
+            f"SELECT bucket, severity, source, n FROM {table}"
+            f" EXCEPT SELECT date_trunc('{unit}', ts), severity, source, count(*) FROM logs GROUP BY 1, 2, 3"
+        )
+        assert difference == []
+        assert (await postgres.store.fetch(f"SELECT sum(n)::int AS n FROM {table}"))[0]["n"] == 8
+
+
+@pytest.mark.integration
+async def test_stored_until_is_the_append_time_of_the_last_record_and_never_moves_back(
+    postgres: PostgresAdapter,
+) -> None:
+    await write(postgres, record(0, NOON_MS), record(1, NOON_MS + 500))
+    await write(postgres, record(2, NOON_MS + 100))
+
+    (row,) = await postgres.store.fetch("SELECT stored_until, worker FROM consumer_offsets")
+    assert unix_us(row["stored_until"]) == (NOON_MS + 500) * 1000
+    assert row["worker"] == "worker-1"
+
+
+@pytest.mark.integration
+async def test_at_a_partitions_end_stored_until_moves_only_where_that_end_is_stored(postgres: PostgresAdapter) -> None:
+    await write(postgres, record(0), record(1))
+    await postgres.positions({1: 0})
+
+    await postgres.store.move_stored_until({0: (2, NOON_MS + 9000), 1: (1, NOON_MS + 9000)})
+
+    found = await postgres.store.fetch("SELECT partition, stored_until FROM consumer_offsets")
+    assert {r["partition"]: unix_us(r["stored_until"]) // 1000 for r in found} == {0: NOON_MS + 9000, 1: 0}
+
+
+@pytest.mark.integration
+async def test_a_window_of_an_old_owner_waits_for_the_new_owners_and_changes_nothing(
+    postgres: PostgresAdapter, stack: Stack
+) -> None:
+    """The order in which the new owner's transaction comes first and is still open when the old one's begins."""
+    start = await postgres.positions({0: 0})
+    same = window([chunk(0, range(50))], start)
+    zombie = PostgresStore(stack.settings.postgres, TOPIC, "zombie")
+
+    results = await asyncio.gather(postgres.write(same), zombie.write(same), return_exceptions=True)
+
+    assert [type(result) for result in results].count(OffsetsMovedError) == 1
+    assert len(await postgres.rows()) == 50
+    assert sum((await postgres.totals()).values()) == 50
+    await zombie.close()
+
+
+@pytest.mark.integration
+async def test_a_new_owner_finds_what_the_old_owners_late_transaction_stored(
+    postgres: PostgresAdapter, stack: Stack
+) -> None:
+    """The other order: the old owner commits after the partition has gone to the new one."""
+    start = await postgres.positions({0: 0})
+    zombie = PostgresStore(stack.settings.postgres, TOPIC, "zombie")
+    await zombie.write(window([chunk(0, range(30))], start))
+
+    with pytest.raises(OffsetsMovedError) as moved:
+        await postgres.write(window([chunk(0, range(50))], start))
+    stored = await postgres.write(window([chunk(0, range(50))], moved.value.stored))
+
+    assert len(stored.rows) == 20
+    assert len(await postgres.rows()) == 50
+    assert sum((await postgres.totals()).values()) == 50
+    await zombie.close()
+
+
+@pytest.mark.integration
+async def test_a_connection_that_was_cut_is_unavailable_once_and_opened_anew(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    await postgres.positions({0: 0})
+    await observer.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    with pytest.raises(StoreUnavailableError):
+        await write(postgres, record(0))
+    await write(postgres, record(0))
+
+    assert await postgres.offsets() == {0: 1}
+
+
+@pytest.mark.integration
+async def test_a_failed_transaction_leaves_nothing_behind(postgres: PostgresAdapter, observer: Observer) -> None:
+    await postgres.positions({0: 0})
+    await observer.execute("ALTER TABLE log_rollup_total ADD CONSTRAINT no CHECK (n < 0)")
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await write(postgres, record(0), FakeRecord(1, b"?"), losses=(Loss(0, 0, 1),))
+
+    assert (await postgres.rows(), await postgres.letters(), await postgres.losses()) == ([], [], [])
+    assert (await postgres.minutes(), await postgres.offsets()) == ({}, {0: 0})
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("change", ["DROP SCHEMA public CASCADE", "DROP TABLE consumer_offsets"])
+async def test_missing_tables_are_no_trouble_that_passes(
+    postgres: PostgresAdapter, observer: Observer, change: str
+) -> None:
+    await observer.execute(change)
+
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await postgres.positions({0: 0})
+
+
+@pytest.mark.integration
+async def test_a_database_that_does_not_exist_yet_is_unavailable(stack: Stack) -> None:
+    absent = PostgresStore(stack.settings.postgres.model_copy(update={"database": "not_there"}), TOPIC, "w")
+
+    with pytest.raises(StoreUnavailableError):
+        await absent.positions({0: 0})

@@ -42,7 +42,7 @@ class DataFolder:
 
 def open_data_folder(path: Path) -> DataFolder:
     """Makes the folder where need be, and holds it. Raises ServerError when it cannot, or when another holds it."""
-    path = path.absolute()
+    path = path.expanduser().absolute()
     try:
         (path / "logs").mkdir(parents=True, exist_ok=True)
         # Opened for appending: the holder's id must survive our look at it.

@@ -6,10 +6,19 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+_NOT_FOUND: Final = {
+    "type": "urn:threatlog:problem:not_found",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "served here: /metrics, /livez, /readyz, /health",
+    "code": "not_found",
+    "retryable": False,
+}
 Checks = Callable[[], Mapping[str, bool]]
 
 
@@ -30,15 +39,7 @@ def serve_status(host: str, port: int, registry: CollectorRegistry, checks: Chec
                 }
                 self._answer(200 if well else 503, json.dumps(body).encode(), "application/json")
             else:
-                problem = {
-                    "type": "urn:threatlog:problem:not_found",
-                    "title": "Not Found",
-                    "status": 404,
-                    "detail": "served here: /metrics, /livez, /readyz, /health",
-                    "code": "not_found",
-                    "retryable": False,
-                }
-                self._answer(404, json.dumps(problem).encode(), "application/problem+json")
+                self._answer(404, json.dumps(_NOT_FOUND).encode(), "application/problem+json")
 
         def _answer(self, status: int, body: bytes, content_type: str) -> None:
             self.send_response(status)

@@ -23,8 +23,8 @@ from threatlog.process.serve import PortTakenError, listen, run_loop, serve
 from threatlog.process.settings import Limits, Settings
 
 EXIT_CONFIGURATION = 78
-# What is left of the ten seconds of a stop after the requests have had theirs.
-FLUSH_S = 2.0
+# The publisher's share of the ten seconds of a stop; ending a stuck producer by force takes up to a second more.
+FLUSH_S = 1.0
 log = logging.getLogger("ingest_gateway")
 
 

@@ -138,7 +138,8 @@ class GroupPublisher:
         except PublishUnavailableError as error:
             self._keeper.report_broken(line)
             filled.fail(error)
-            log.error("Kafka refused a batch; the producer is replaced", extra={"detail": error.detail})
+            if not self._closing:
+                log.error("Kafka refused a batch; the producer is replaced", extra={"detail": error.detail})
         else:
             self._meters.batch_acknowledged(self._loop.time() - line.sent_at[partition])
             filled.acknowledge(partition, offset)

@@ -9,7 +9,6 @@ refused as well: the connection must be replaced. The first record of a batch al
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -122,23 +121,31 @@ class KafkaConnection:
         await asyncio.wait([stopping], timeout=timeout_s)
         if not stopping.done():
             await _end(self._producer)
-        await asyncio.wait([stopping], timeout=1.0)
-        if not stopping.done():
+            await asyncio.wait([stopping], timeout=0.5)
             stopping.cancel()
-        with contextlib.suppress(asyncio.CancelledError, KafkaError):
-            await stopping
+        outcome: object = (await asyncio.gather(stopping, return_exceptions=True))[0]
+        if isinstance(outcome, Exception):
+            # A producer ended by force stumbles over the batches that were taken from it; nobody waits for them now.
+            log.info("the Kafka producer ended with an error", extra={"error": repr(outcome)})
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
     """Ends a producer that cannot flush: fails its batches, then its sender, then its sockets."""
     gone = PublishUnavailableError("kafka_unavailable", "the producer was given up; the events may still be stored")
     producer._closed = True
-    producer._message_accumulator.fail_all(gone)
+    batches = producer._message_accumulator
+    # A batch that waits for its next attempt has left the set of pending ones, where its end looks for it.
+    for waiting in batches._batches.values():
+        batches._pending_batches.update(waiting)
+    batches.fail_all(gone)
     await producer.client.close()
     sender = producer._sender.sender_task
     if sender is not None and not sender.done():
         sender.cancel()
         await asyncio.wait([sender], timeout=0.5)
+        if sender.done() and not sender.cancelled():
+            # Looked at, so that asyncio does not report it as forgotten.
+            sender.exception()
 
 
 _WORDS: dict[type[KafkaError], str] = {

@@ -28,12 +28,12 @@ class PortTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StopPolicy:
-    """How long each step of a stop may take; their sum stays under ten seconds."""
+    """How long each step of a stop may take; what a process does after them must fit in what is left of ten seconds."""
 
     # Still accepting, with /readyz at 503, so that a load balancer can take this process out first.
     drain_s: float = 0.5
     # Requests that have begun may end.
-    requests_s: float = 6.0
+    requests_s: float = 5.0
 
 
 class _Server(uvicorn.Server):

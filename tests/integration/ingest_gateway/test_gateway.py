@@ -1,108 +1,29 @@
-"""The gateway process on a real Kafka: what it stores, what it answers while Kafka is frozen or gone, how it stops."""
+"""The gateway process on a real Kafka: what it stores, and what it answers while Kafka is frozen or gone."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import http.client
-import random
-import signal
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
-from ingest_gateway.contract import EventLimits, EventRecord, check_event, decode_record
 from tests.conftest import MakeStack
-from tests.processes import Spawned, Spawner, http_json, http_status, wait_until
-from tests.servers import Stack, run_now
-from threatlog.embedded.ports import free_port
+from tests.integration.ingest_gateway.gateway_process import (
+    EVENT,
+    WRITE_TIMEOUT_S,
+    Gateway,
+    metric,
+    start_gateway,
+    stop,
+)
+from tests.processes import Spawner, http_json, http_status, wait_until
+from tests.servers import Stack
 
 pytestmark = pytest.mark.integration
-EVENT = {"timestamp": "2026-11-24T10:15:30.123Z", "severity": "error", "source": "web-01", "message": "m"}
-WRITE_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A running gateway."""
-
-    process: Spawned
-    stack: Stack
-    url: str
-    port: int
-
-    def single(self, **changes: object) -> tuple[int, Any]:
-        return http_json(f"{self.url}/api/v1/logs/ingest", {**EVENT, **changes})
-
-    def batch(self, *events: object) -> tuple[int, Any]:
-        return http_json(f"{self.url}/api/v1/logs/ingest/batch", {"logs": events})
-
-    def health(self) -> int | None:
-        return http_status(f"{self.url}/health")
-
-    def stored(self) -> list[tuple[int, int, EventRecord, list[tuple[str, bytes]], int]]:
-        return run_now(read_topic(self.stack))
-
-
-async def read_topic(stack: Stack) -> list[tuple[int, int, EventRecord, list[tuple[str, bytes]], int]]:
-    """Every record of the topic: partition, offset, event, headers, timestamp type."""
-    kafka = stack.settings.kafka
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers)
-    await consumer.start()
-    try:
-        places = [TopicPartition(kafka.topic, n) for n in range(kafka.partitions)]
-        ends = await consumer.end_offsets(places)
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        found = []
-        for _ in range(sum(ends.values())):
-            record = await asyncio.wait_for(consumer.getone(), 20)
-            event = decode_record(record.value)
-            check_event(event, EventLimits())
-            found.append((record.partition, record.offset, event, list(record.headers), record.timestamp_type))
-    finally:
-        await consumer.stop()
-    return found
-
-
-def start_gateway(stack: Stack, spawn: Spawner, **variables: str) -> Gateway:
-    port = free_port(random.Random())
-    environment = stack.with_environment(
-        THREATLOG_SERVER_PORT=str(port), THREATLOG_SERVER_WRITE_TIMEOUT=f"{WRITE_TIMEOUT_S}s", **variables
-    )
-    process = spawn("gateway", ["-m", "threatlog", "gateway"], environment)
-    return Gateway(process, stack, f"http://127.0.0.1:{port}", port)
-
-
-@pytest.fixture
-def gateway(stack: Stack, spawn: Spawner) -> Gateway:
-    """A gateway that is healthy."""
-    started = start_gateway(stack, spawn)
-    started.process.wait_http(f"{started.url}/health")
-    return started
-
-
-@pytest.fixture
-def frozen_kafka(gateway: Gateway) -> Iterator[Gateway]:
-    """The gateway after Kafka was stopped with SIGSTOP; it goes on after the test."""
-    gateway.stack.servers.kafka.freeze()
-    yield gateway
-    gateway.stack.servers.kafka.thaw()
-
-
-def stop(gateway: Gateway) -> tuple[int, float]:
-    """SIGTERM; the exit code and the seconds it took."""
-    started = time.monotonic()
-    gateway.process.child.request_stop(signal.SIGTERM)
-    return gateway.process.wait_exit(15.0), time.monotonic() - started
 
 
 def test_an_acknowledged_event_is_in_kafka_at_its_receipt(gateway: Gateway) -> None:
@@ -204,46 +125,6 @@ def test_memory_stays_bounded_while_kafka_is_frozen(make_stack: MakeStack, spawn
     assert {problem["code"] for _status, problem in answers} == {"kafka_unavailable", "kafka_backlog"}
     assert unacknowledged <= 4 << 20
     wait_until(lambda: gateway.batch(*batch)[0] == 201, 30, "batches are taken again")
-
-
-def metric(gateway: Gateway, name: str) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    connection.request("GET", "/metrics")
-    lines = connection.getresponse().read().decode().splitlines()
-    connection.close()
-    return next(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
-
-
-def test_sigterm_ends_it_with_0(gateway: Gateway) -> None:
-    assert gateway.single()[0] == 201
-    code, took_s = stop(gateway)
-
-    assert code == 0
-    assert took_s < 10
-
-
-def test_sigterm_ends_it_within_ten_seconds_with_0_while_kafka_is_frozen(frozen_kafka: Gateway) -> None:
-    with ThreadPoolExecutor(1) as sender:
-        answer = sender.submit(frozen_kafka.single)
-        wait_until(lambda: metric(frozen_kafka, "threatlog_kafka_unacked_bytes") > 0, 5, "an event waits")
-        code, took_s = stop(frozen_kafka)
-
-        assert (code, answer.result()[0]) == (0, 503)
-        assert took_s < 10
-
-
-def test_requests_that_had_begun_are_answered_after_sigterm(gateway: Gateway) -> None:
-    body = orjson.dumps(EVENT)
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
-        head = f"POST /api/v1/logs/ingest HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body[:10])
-        wait_until(lambda: metric(gateway, 'threatlog_http_requests_in_flight{service="gateway"}') >= 2, 5, "it began")
-        gateway.process.child.request_stop(signal.SIGTERM)
-        wait_until(lambda: '"stopping"' in gateway.process.log_text(), 5, "it is stopping")
-        connection.sendall(body[10:])
-
-        assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
-    assert gateway.process.wait_exit(10) == 0
 
 
 def test_a_taken_port_is_one_clear_line_and_exit_code_78(gateway: Gateway, spawn: Spawner) -> None:

@@ -1,0 +1,146 @@
+"""The page cache: how old an answer may be, and that one question is computed once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from query_api.page_cache import Answer, CachePolicy, Made, PageCache
+from query_api.telemetry import CacheResult
+from tests.fakes.memory_pages import MemoryPages, NoPages
+from tests.unit.query_api.builders import Clock
+
+POLICY = CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=1.0)
+
+
+class Tally:
+    """Counts how questions were answered."""
+
+    def __init__(self) -> None:
+        self.results: Counter[CacheResult] = Counter()
+
+    def cache_answered(self, result: CacheResult) -> None:
+        self.results[result] += 1
+
+
+class Bench:
+    """A cache, and a way to make answers that are numbered."""
+
+    def __init__(self, policy: CachePolicy = POLICY) -> None:
+        self.clock = Clock()
+        self.pages = MemoryPages(self.clock)
+        self.tally = Tally()
+        self.cache = PageCache(self.pages, policy, self.clock, self.tally)
+        self.made = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.trouble: Exception | None = None
+
+    async def ask(self, key: str = "k", *, closed: bool = True) -> Answer:
+        async def make() -> Made:
+            self.made += 1
+            body = b'{"n":%d}' % self.made
+            await self.gate.wait()
+            if self.trouble is not None:
+                raise self.trouble
+            return Made(body, closed)
+
+        return await self.cache.answer(key, make)
+
+
+async def test_the_same_question_is_answered_again_with_its_age() -> None:
+    bench = Bench()
+    assert await bench.ask() == Answer(b'{"n":1}', None)
+    bench.clock.now_s += 30
+    assert await bench.ask() == Answer(b'{"n":1}', pytest.approx(30.0))
+    assert bench.tally.results == {"miss": 1, "hit": 1}
+
+
+async def test_another_question_is_another_answer() -> None:
+    bench = Bench()
+    await bench.ask("a")
+    assert (await bench.ask("b")).body == b'{"n":2}'
+
+
+@pytest.mark.parametrize(("closed", "ttl_s"), [(True, 60.0), (False, 1.0)])
+async def test_no_answer_is_older_than_its_ttl(closed: bool, ttl_s: float) -> None:
+    bench = Bench()
+    await bench.ask(closed=closed)
+    bench.clock.now_s += ttl_s - 0.01
+    assert (await bench.ask(closed=closed)).age_s is not None
+    bench.clock.now_s += 0.02
+    assert (await bench.ask(closed=closed)).body == b'{"n":2}'
+
+
+async def test_a_store_that_forgets_to_expire_does_no_harm() -> None:
+    bench = Bench()
+    await bench.ask()
+    bench.pages.kept = {key: (value, 1e9) for key, (value, _) in bench.pages.kept.items()}
+    bench.clock.now_s += 61
+    assert (await bench.ask()).body == b'{"n":2}'
+
+
+async def test_the_age_counts_from_before_the_answer_was_made() -> None:
+    bench = Bench()
+    bench.gate.clear()
+    asking = asyncio.create_task(bench.ask())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    bench.clock.now_s += 5
+    bench.gate.set()
+    await asking
+    assert (await bench.ask()).age_s == pytest.approx(5.0)
+
+
+async def test_those_who_ask_at_once_share_one_computation() -> None:
+    bench = Bench()
+    bench.gate.clear()
+    asking = [asyncio.create_task(bench.ask()) for _ in range(10)]
+    await asyncio.sleep(0.01)
+    bench.gate.set()
+    answers = await asyncio.gather(*asking)
+    assert bench.made == 1
+    assert {answer.body for answer in answers} == {b'{"n":1}'}
+    assert bench.tally.results == {"miss": 1, "shared": 9}
+
+
+async def test_one_who_goes_away_does_not_take_the_answer_from_the_others() -> None:
+    bench = Bench()
+    bench.gate.clear()
+    first, second = asyncio.create_task(bench.ask()), asyncio.create_task(bench.ask())
+    await asyncio.sleep(0.01)
+    first.cancel()
+    bench.gate.set()
+    assert (await second).body == b'{"n":1}'
+
+
+async def test_trouble_is_everyones_and_is_not_kept() -> None:
+    bench = Bench()
+    bench.trouble = RuntimeError("away")
+    with pytest.raises(RuntimeError):
+        await bench.ask()
+    bench.trouble = None
+    assert (await bench.ask()).body == b'{"n":2}'
+
+
+async def test_without_a_store_every_answer_is_made() -> None:
+    bench = Bench()
+    bench.cache = PageCache(NoPages(), POLICY, bench.clock, bench.tally)
+    await bench.ask()
+    assert await bench.ask() == Answer(b'{"n":2}', None)
+
+
+async def test_a_cache_that_is_turned_off_keeps_nothing() -> None:
+    bench = Bench(CachePolicy(enabled=False, ttl_s=60.0, open_range_ttl_s=1.0))
+    await bench.ask()
+    await bench.ask()
+    assert (bench.made, bench.pages.kept) == (2, {})
+    assert bench.tally.results == {"bypass": 2}
+
+
+async def test_a_ttl_of_zero_keeps_nothing() -> None:
+    bench = Bench(CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=0.0))
+    await bench.ask(closed=False)
+    assert bench.pages.kept == {}

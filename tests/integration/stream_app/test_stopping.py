@@ -1,0 +1,108 @@
+"""SIGTERM ends a worker within ten seconds, whatever it is in the middle of."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.conftest import MakeStack
+from tests.integration.stream_app.workers import Tables, Topic, Worker, eventually
+from tests.processes import Spawner
+from tests.servers import Stack
+
+pytestmark = pytest.mark.integration
+WITHIN_S = 10.0
+EXIT_UNFINISHED = 75
+EXIT_CONFIGURATION = 78
+
+
+async def test_an_idle_worker_ends_with_0(stack: Stack, spawn: Spawner) -> None:
+    worker = await Worker(spawn, stack).ready()
+    worker.child.send(signal.SIGTERM)
+
+    assert await worker.exit_code(WITHIN_S) == 0
+
+
+async def test_a_worker_under_load_ends_with_0_and_the_next_one_goes_on_without_a_duplicate(
+    make_stack: MakeStack, spawn: Spawner
+) -> None:
+    stack = make_stack(partitions=4, variables={"THREATLOG_INGESTION_BATCH_SIZE": "100"})
+    topic, tables = Topic(stack), Tables(stack)
+    await asyncio.gather(*(topic.produce_events(4000, partition) for partition in range(4)))
+    first = await Worker(spawn, stack).ready()
+
+    async def some() -> bool:
+        return await tables.count() > 0
+
+    await eventually(some, "rows are coming")
+    first.child.send(signal.SIGTERM)
+
+    assert await first.exit_code(WITHIN_S) == 0
+    stored = await tables.count()
+    assert sum((await tables.offsets()).values()) == stored
+    second = await Worker(spawn, stack).ready()
+    await tables.wait_count(16_000)
+    await tables.assert_rollups_equal_rows()
+    assert await second.metric("threatlog_worker_stored_events_total") == 16_000 - stored
+
+
+async def test_a_worker_whose_window_cannot_end_says_so_with_75(stack: Stack, spawn: Spawner) -> None:
+    topic, tables = Topic(stack), Tables(stack)
+    worker = await Worker(spawn, stack).ready()
+    stack.servers.postgres.freeze()
+    try:
+        await topic.produce_events(10)
+        await asyncio.sleep(1.0)  # no condition can be read while PostgreSQL is frozen: the window is then under way
+        worker.child.send(signal.SIGTERM)
+        assert await worker.exit_code(WITHIN_S) == EXIT_UNFINISHED
+    finally:
+        stack.servers.postgres.thaw()
+
+    await Worker(spawn, stack).ready()
+    await tables.wait_count(10)
+
+
+async def test_an_idle_worker_ends_with_0_also_while_postgresql_is_frozen(stack: Stack, spawn: Spawner) -> None:
+    worker = await Worker(spawn, stack).ready()
+    stack.servers.postgres.freeze()
+    try:
+        worker.child.send(signal.SIGTERM)
+        assert await worker.exit_code(WITHIN_S) == 0
+    finally:
+        stack.servers.postgres.thaw()
+
+
+async def test_a_worker_that_never_reached_kafka_ends_in_time(stack: Stack, spawn: Spawner) -> None:
+    worker = Worker(spawn, stack, THREATLOG_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+
+    async def lives() -> bool:
+        status, _ = await worker.health()
+        return status == 503
+
+    async def answers() -> bool:
+        try:
+            return await lives()
+        except OSError:
+            return False
+
+    await eventually(answers, "it says that it is not ready")
+    worker.child.send(signal.SIGTERM)
+    await worker.exit_code(WITHIN_S)
+
+
+async def test_a_taken_metrics_port_is_a_fault_of_the_configuration(stack: Stack, spawn: Spawner) -> None:
+    worker = Worker(spawn, stack)
+    second = Worker(spawn, stack, THREATLOG_STREAM_METRICS_PORT=str(stack.servers.redis.port))
+
+    assert await second.exit_code(20) == EXIT_CONFIGURATION
+    assert "stream.metrics_port" in second.process.log_text()
+    worker.child.kill()
+
+
+async def test_a_wrong_setting_is_named(stack: Stack, spawn: Spawner) -> None:
+    worker = Worker(spawn, stack, THREATLOG_INGESTION_BATCH_SIZE="none")
+
+    assert await worker.exit_code(20) == EXIT_CONFIGURATION
+    assert "batch_size" in worker.process.log_text().lower()

@@ -193,6 +193,9 @@ class Pipeline:
         try:
             await work
         except Exception as error:
+            if self._draining and asyncio.current_task() is self._reader:
+                # What it prepares is not written any more, and Faust's consumer goes before it.
+                return
             # Never into Faust: it would acknowledge what failed.
             self._fail(error)
 

@@ -67,7 +67,7 @@ async def test_the_lag_is_told_with_the_moment_it_was_true() -> None:
     bench.kafka.offsets = {0: (0, 130), 1: (0, 5)}
     await bench.monitor.refresh()
     assert bench.monitor.lag() == Lag(35, moment(1000), stale=False)
-    assert bench.monitor.partitions() == {0, 1}
+    assert bench.monitor.partitions() == frozenset({0, 1})
 
 
 async def test_kafka_away_leaves_the_last_known_ends_marked_stale() -> None:

@@ -1,0 +1,107 @@
+"""Puts events into PostgreSQL as the stream application would have stored them: rows, rollups and positions."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES, unix_us
+from query_api.reading import LoggedEvent
+
+_ADD_TO_BUCKETS = (
+    "INSERT INTO {table} AS t (bucket, severity, source, n) VALUES ($1, $2, $3, $4)"
+    " ON CONFLICT (bucket, severity, source) DO UPDATE SET n = t.n + excluded.n"
+)
+_ADD_TO_TOTAL = (
+    "INSERT INTO log_rollup_total AS t (severity, source, n) VALUES ($1, $2, $3)"
+    " ON CONFLICT (severity, source) DO UPDATE SET n = t.n + excluded.n"
+)
+
+
+async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: Sequence[LoggedEvent]) -> None:
+    """Adds rows and their counts in one transaction, so that a reader sees both or neither."""
+    rows = [
+        (
+            event.id,
+            event.timestamp,
+            SEVERITY_CODES[event.severity],
+            event.source,
+            event.message,
+            None if event.attributes is msgspec.UNSET else bytes(event.attributes).decode(),
+            event.ingested_at,
+        )
+        for event in events
+    ]
+    minutes = Counter((ts.replace(second=0, microsecond=0), severity, source) for _, ts, severity, source, *_ in rows)
+    hours: Counter[tuple[datetime, int, str]] = Counter()
+    totals: Counter[tuple[int, str]] = Counter()
+    for (minute, severity, source), n in minutes.items():
+        hours[minute.replace(minute=0), severity, source] += n
+        totals[severity, source] += n
+    async with connection.transaction():
+        await connection.executemany(
+            "INSERT INTO logs (id, ts, severity, source, message, attributes, received_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            rows,
+        )
+        for table, cells in (("log_rollup_minute", minutes), ("log_rollup_hour", hours)):
+            statement = _ADD_TO_BUCKETS.format(table=table)
+            await connection.executemany(statement, [(*cell, n) for cell, n in sorted(cells.items())])
+        await connection.executemany(_ADD_TO_TOTAL, [(*cell, n) for cell, n in sorted(totals.items())])
+
+
+async def store_positions(
+    connection: asyncpg.Connection[asyncpg.Record],
+    topic: str,
+    stored_until: Mapping[int, datetime],
+    next_offset: int = 0,
+    worker: str = "stream-test-1",
+) -> None:
+    """Moves the position of each partition."""
+    await connection.executemany(
+        "INSERT INTO consumer_offsets VALUES ($1, $2, $3, $4, $5, clock_timestamp()) ON CONFLICT (topic, partition)"
+        " DO UPDATE SET next_offset = $3, stored_until = $4, worker = $5, updated_at = clock_timestamp()",
+        [(topic, partition, next_offset, until, worker) for partition, until in stored_until.items()],
+    )
+
+
+async def make_day(connection: asyncpg.Connection[asyncpg.Record], day: datetime, *, closed: bool) -> None:
+    """The partition of a day; a closed one has its index by source."""
+    name = f"logs_{day:%Y%m%d}"
+    bounds = f"FROM ('{day:%Y-%m-%d} 00:00Z') TO ('{day + timedelta(days=1):%Y-%m-%d} 00:00Z')"
+    await connection.execute(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF logs FOR VALUES {bounds}")
+    if closed:
+        await connection.execute(f"CREATE INDEX IF NOT EXISTS {name}_source_ts ON {name} (source, ts)")
+
+
+def random_events(rng: random.Random, number: int, start: datetime, end: datetime) -> list[LoggedEvent]:
+    """Events of few sources in bursts, many at the same moment, so that edges and ties are met."""
+    events: list[LoggedEvent] = []
+    while len(events) < number:
+        burst = start + (end - start) * rng.random()
+        burst = burst.replace(microsecond=burst.microsecond // 1000 * 1000)
+        source = f"source-{min(int(rng.expovariate(0.7)), 9)}"
+        for _ in range(min(rng.randrange(1, 40), number - len(events))):
+            ts = burst + timedelta(milliseconds=rng.choice([0, 0, 0, 1, 999, 60_000]))
+            events.append(_event(rng, ts, source))
+    return events
+
+
+def _event(rng: random.Random, ts: datetime, source: str) -> LoggedEvent:
+    attributes: Any = msgspec.Raw(b'{"n":  %d}' % rng.randrange(100)) if rng.random() < 0.3 else msgspec.UNSET
+    return LoggedEvent(
+        UUID(int=(unix_us(ts) // 1000 << 80) | 8 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)),
+        ts,
+        rng.choices(SEVERITIES, [50, 20, 15, 10, 5])[0],
+        source,
+        f"message {rng.randrange(1000)}",
+        ts + timedelta(milliseconds=80),
+        attributes,
+    )

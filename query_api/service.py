@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 from uuid import UUID
 
 from query_api import answers
@@ -17,6 +17,10 @@ from query_api.reading import EventReader, StoredUntil
 from query_api.recent_lists import RecentReader
 from query_api.search import PageRequest, SearchFilter
 from threatlog.process.problems import Problem
+
+# Senders and their retries are behind by some seconds: a range that ended just now is still filling, and whoever waits
+# for its last events must not be given the same answer for the whole of `cache.ttl`.
+SETTLED_AFTER: Final = timedelta(seconds=60)
 
 
 class LagView(Protocol):
@@ -83,7 +87,7 @@ class QueryService:
 
 def _is_closed(complete: Completeness, end: datetime) -> bool:
     """Whether only events that come late, by their own time, can still change an answer about this range."""
-    return complete.complete_until is not None and complete.complete_until >= end
+    return complete.complete_until is not None and complete.complete_until >= end + SETTLED_AFTER
 
 
 def _key(kind: str, question: PageRequest | SearchFilter) -> str:

@@ -48,20 +48,32 @@ async def test_a_worker_under_load_ends_with_0_and_the_next_one_goes_on_without_
     assert await second.metric("threatlog_worker_stored_events_total") == 16_000 - stored
 
 
-async def test_a_worker_whose_window_cannot_end_says_so_with_75(stack: Stack, spawn: Spawner) -> None:
+async def test_a_worker_whose_window_cannot_end_says_so_with_75(make_stack: MakeStack, spawn: Spawner) -> None:
+    stack = make_stack(partitions=1, variables={"THREATLOG_INGESTION_BATCH_TIMEOUT": "5ms"})
     topic, tables = Topic(stack), Tables(stack)
     worker = await Worker(spawn, stack).ready()
+    await topic.produce_events(1)
+    await tables.wait_count(1)
     stack.servers.postgres.freeze()
     try:
         await topic.produce_events(10)
-        await asyncio.sleep(1.0)  # no condition can be read while PostgreSQL is frozen: the window is then under way
+
+        async def window_is_stuck() -> bool:
+            # Fetched, and still not stored a hundred batch timeouts later.
+            seen = []
+            for _ in range(10):
+                seen.append(await worker.metric("threatlog_worker_buffered_events"))
+                await asyncio.sleep(0.05)
+            return seen == [10.0] * 10
+
+        await eventually(window_is_stuck, "the window is under way")
         worker.child.send(signal.SIGTERM)
         assert await worker.exit_code(WITHIN_S) == EXIT_UNFINISHED
     finally:
         stack.servers.postgres.thaw()
 
     await Worker(spawn, stack).ready()
-    await tables.wait_count(10)
+    await tables.wait_count(11)
 
 
 async def test_an_idle_worker_ends_with_0_also_while_postgresql_is_frozen(stack: Stack, spawn: Spawner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from pathlib import Path
 
 from threatlog.embedded.errors import ServerError
@@ -67,12 +68,19 @@ def _resolve() -> tuple[Path, ...]:
     except ImportError:
         raise ServerError("Kafka's jars cannot be found: install the package jgo") from None
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ServerError(
             f"Kafka {KAFKA_VERSION} is not on this machine yet and cannot be downloaded; "
-            f"the first run needs the network ({reason})"
+            f"the first run needs the network ({_reason(error)})"
         ) from error
     return kafka + binding
+
+
+def _reason(error: Exception) -> str:
+    """In a few words: urllib3's own text is a page long."""
+    unreachable = re.search(r"host='([^']+)'.*Max retries exceeded", str(error))
+    if unreachable:
+        return f"{unreachable[1]} cannot be reached"
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def _jars(artifact: str) -> tuple[Path, ...]:

@@ -185,6 +185,8 @@ def _sender(rps: float, folder: DataFolder, ports: Ports, environment: Mapping[s
 
 
 def _stop(supervisor: Supervisor, progress: Progress) -> None:
+    if not supervisor.any_running:
+        return
     start = time.monotonic()
     progress.step("stopping")
     with progress.waiting("stopping"):

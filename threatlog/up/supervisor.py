@@ -160,6 +160,11 @@ class Supervisor:
         except ServerError as error:
             self._bury(part, life, f"{part.name} cannot start: {str(error).splitlines()[0]}")
 
+    @property
+    def any_running(self) -> bool:
+        """Whether there is anything to stop."""
+        return any(part.running for part, _ in self._parts)
+
     def stop(self, order: Sequence[tuple[Sequence[str], float]]) -> None:
         """Stops the parts group by group: names (or what they begin with) and the seconds a group may take.
 

@@ -2,7 +2,8 @@
 
 Quirks: `create_batch` + `append` + `send_batch` cost a tenth of `send`. A builder's `append` returns None when full.
 With `enable_idempotence` the producer retries for ever and `stop` can hang while the broker is away; without it a batch
-fails after `request_timeout_ms`, and a repeat is harmless because each event carries its id.
+fails after `request_timeout_ms`, and a repeat is harmless because each event carries its id. `send_batch` counts its waits
+twice: where many batches wait for the same partition it gives up early, with a KafkaTimeoutError that is not retriable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from loadgen.outcome import Attempt, Fate, TargetUnreachableError
 
@@ -64,7 +65,7 @@ class KafkaSender:
         except KafkaError as error:
             name = type(error).__name__
             # A part of the events may be in another batch that was written, so even a refusal leaves them unknown.
-            return Attempt(Fate.UNKNOWN, name, retry=bool(error.retriable))
+            return Attempt(Fate.UNKNOWN, name, retry=bool(error.retriable) or isinstance(error, KafkaTimeoutError))
         return Attempt(Fate.ACKED, "acks=all")
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -17,8 +17,6 @@ from query_api.reading import EventPage, LoggedEvent, StoredUntil
 from query_api.search import PageRequest
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
 
-# With this many matching events an hour, a scan from the newest end meets a page of them sooner than minutes are found.
-DENSE_PER_HOUR: Final = 3000
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 Row = Mapping[str, Any]
@@ -30,15 +28,25 @@ class Snapshot(Protocol):
     async def fetch(self, statement: sql.Statement) -> Sequence[Row]: ...
 
 
-async def find_page(
-    snapshot: Snapshot, request: PageRequest, topic: str, source_indexed: Sequence[Window] = ()
-) -> EventPage:
+@dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """What makes some ways to a page quicker; every choice of them finds the same.
+
+    `source_indexed`: times of partitions with an index by source. `dense_per_hour`: with this many matching events an
+    hour, a scan from the newest end meets a page of them sooner than minutes are found.
+    """
+
+    source_indexed: Sequence[Window] = ()
+    dense_per_hour: int = 3000
+
+
+async def find_page(snapshot: Snapshot, request: PageRequest, topic: str, shortcuts: Shortcuts) -> EventPage:
     """The page, its exact total and the stored positions, of one snapshot.
 
     1. The total, from rollups and edges; a cursor brings it along.
     2. With severity or source: the hours that hold the newest matching events, and where those are few in an hour,
-       the minutes. Found by rollups, so that a rare source does not cost a scan of everything else. Within
-       `source_indexed`, times of partitions with an index by source, hours do.
+       the minutes. Found by rollups, so that a rare source does not cost a scan of everything else. Where there is
+       an index by source, hours do.
     3. The rows, of these stretches of time only.
     """
     total, stored_until = await _total(snapshot, request, topic)  # 1
@@ -46,7 +54,7 @@ async def find_page(
         return EventPage(0, (), has_more=False, stored_until_us=stored_until)
     statement = sql.page(request)
     if request.filter.is_narrowed:
-        statement = await _narrowed_page(snapshot, request, source_indexed)  # 2
+        statement = await _narrowed_page(snapshot, request, shortcuts)  # 2
     rows = await snapshot.fetch(statement)  # 3
     events = [event_of(row) for row in rows[: request.limit]]
     return EventPage(total, events, len(rows) > request.limit, stored_until)
@@ -61,22 +69,21 @@ async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[
     return row["total"], stored_until_of(row)
 
 
-async def _narrowed_page(snapshot: Snapshot, request: PageRequest, source_indexed: Sequence[Window]) -> sql.Statement:
+async def _narrowed_page(snapshot: Snapshot, request: PageRequest, shortcuts: Shortcuts) -> sql.Statement:
     wanted, cursor = request.filter, request.cursor
     within = Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
     need = request.limit + request.offset + 1
     hours = await snapshot.fetch(sql.matching_buckets(wanted, HOUR, [within], _whole(within, HOUR), need))
     windows = joined((hour["bucket"] for hour in hours), HOUR, within)
-    if windows and len(hours) <= 2 and sum(hour["n"] for hour in hours) >= DENSE_PER_HOUR * len(hours):
+    if windows and len(hours) <= 2 and sum(hour["n"] for hour in hours) >= shortcuts.dense_per_hour * len(hours):
         newest_part = replace(wanted, start=windows[-1].start, end=windows[0].end)
         return sql.page(replace(request, filter=newest_part))
+    quick: set[datetime] = set()
     if wanted.source is not None:
+        quick = {hour["bucket"] for hour in hours if _holds(shortcuts.source_indexed, hour["bucket"])}
         # What the hours say about severities makes the look at their minutes several times cheaper.
         found = reduce(or_, (hour["severities"] for hour in hours), 0)
         wanted = replace(wanted, severities=tuple(code for code in range(len(SEVERITIES)) if found >> code & 1))
-    else:
-        source_indexed = ()
-    quick = {hour["bucket"] for hour in hours if _holds(source_indexed, hour["bucket"])}
     windows = joined((hour["bucket"] for hour in hours if hour["bucket"] not in quick), HOUR, within)
     minutes: Sequence[Row] = ()
     if windows:

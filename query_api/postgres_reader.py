@@ -20,7 +20,7 @@ import orjson
 from ingest_gateway.contract import EPOCH, SEVERITIES
 from query_api import sql
 from query_api.absent_ids import AbsentIds
-from query_api.page_search import event_of, find_page, stored_until_of
+from query_api.page_search import Shortcuts, event_of, find_page, stored_until_of
 from query_api.reading import (
     Counts,
     EventPage,
@@ -96,6 +96,7 @@ class PostgresSnapshot:
     """Statements of one transaction."""
 
     def __init__(self, connection: Connection) -> None:
+        """Over a connection whose transaction has begun."""
         self._connection = connection
 
     async def fetch(self, statement: sql.Statement) -> Sequence[Any]:
@@ -117,7 +118,7 @@ class PostgresReader:
         """One page and the total, of one snapshot."""
         async with self._snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
-            return await find_page(snapshot, request, self._topic, indexed)
+            return await find_page(snapshot, request, self._topic, Shortcuts(indexed))
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""

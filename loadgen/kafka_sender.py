@@ -3,7 +3,7 @@
 Quirks: `create_batch` + `append` + `send_batch` cost a tenth of `send`. A builder's `append` returns None when full.
 With `enable_idempotence` the producer retries for ever and `stop` can hang while the broker is away; without it a batch
 fails after `request_timeout_ms`, and a repeat is harmless because each event carries its id. `send_batch` counts its
-waits twice: where many batches wait for one partition it gives up early, with a KafkaTimeoutError that is not retriable.
+waits twice: where many batches wait for one partition it gives up early, with a KafkaTimeoutError marked as final.
 """
 
 from __future__ import annotations

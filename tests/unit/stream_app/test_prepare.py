@@ -1,85 +1,24 @@
-"""A record becomes a row with the right bytes, or a dead letter with its own."""
+"""A record becomes a row with the right bytes."""
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_gateway.contract import REJECTION_CODES, EventLimits, id_of_position, unix_us
+from ingest_gateway.contract import id_of_position, unix_us
 from stream_app.fence import Span
 from stream_app.prepare import (
     LOG_COLUMNS,
-    MAX_DETAIL_CHARS,
-    PG_EPOCH_US,
     Cell,
-    Prepared,
     cells_of,
-    copy_payload,
     prepare,
 )
-from tests.fakes.copy_format import decode_copy
-from tests.fakes.kafka_records import LIMITS, NOON_MS, TOPIC, FakeRecord, event_json, record
-
-VERSION_7 = UUID("019ab549-2e4b-7c3e-9f0a-5b1d2c3e4f50")
-VERSION_4 = UUID("f47ac10b-58cc-4372-a567-0e02b2c3d479")
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """One COPY tuple as values; times as microseconds since 1970."""
-
-    id: UUID
-    ts_us: int
-    severity: int
-    source: str
-    message: str
-    attributes: bytes | None
-    received_us: int
-
-
-def prepared(*records: FakeRecord, partition: int = 0, limits: EventLimits = LIMITS) -> Prepared:
-    return prepare(TOPIC, [Span(partition, records)], limits)
-
-
-def decoded(result: Prepared) -> list[Decoded]:
-    rows = []
-    for fields in decode_copy(copy_payload(result.rows)):
-        identifier, ts, severity, source, message, attributes, received = fields
-        assert identifier is not None
-        assert ts is not None
-        assert severity is not None
-        assert source is not None
-        assert message is not None
-        assert received is not None
-        rows.append(
-            Decoded(
-                UUID(bytes=identifier),
-                struct.unpack(">q", ts)[0] + PG_EPOCH_US,
-                struct.unpack(">h", severity)[0],
-                source.decode(),
-                message.decode(),
-                attributes,
-                struct.unpack(">q", received)[0] + PG_EPOCH_US,
-            )
-        )
-    return rows
-
-
-def row_of(item: FakeRecord, partition: int = 0) -> Decoded:
-    result = prepared(item, partition=partition)
-    assert not result.dead_letters, result.dead_letters
-    return decoded(result)[0]
-
-
-def us(text: str) -> int:
-    return unix_us(datetime.fromisoformat(text))
+from tests.fakes.kafka_records import LIMITS, NOON_MS, TOPIC, FakeRecord, record
+from tests.unit.stream_app.prepared_rows import VERSION_4, VERSION_7, Decoded, decoded, prepared, row_of, us
 
 
 def test_every_column_is_encoded_as_postgresql_reads_it() -> None:
@@ -215,90 +154,6 @@ def test_absent_attributes_are_null(attributes: bytes) -> None:
     assert row_of(FakeRecord(0, b'{"severity":"LOW","source":"s","message":"m"' + attributes + b"}")).attributes is None
 
 
-SMALL = EventLimits(max_event_bytes=400, max_message_bytes=100, max_attributes_bytes=50, max_attributes_depth=3)
-REFUSED: dict[str, bytes | None] = {
-    "null_value": None,
-    "not_json": b"<xml/>",
-    "not_an_object": b"[1]",
-    "missing_field": b'{"severity":"LOW","source":"s"}',
-    "unknown_field": event_json(host="h"),
-    "wrong_type": event_json(message=5),
-    "bad_severity": event_json(severity="URGENT"),
-    "bad_source": event_json(source="x" * 257),
-    "bad_timestamp": event_json(timestamp="yesterday"),
-    "bad_id": event_json(id="17"),
-    "bad_attributes": event_json(attributes=[1]),
-    "nul_character": event_json(message="a\0b"),
-    "message_too_large": event_json(message="x" * 101),
-    "attributes_too_large": event_json(attributes={"a": "x" * 50}),
-    "attributes_too_deep": event_json(attributes={"a": {"b": {"c": {}}}}),
-    "event_too_large": event_json() + b" " * 400,
-    "id_without_timestamp": event_json(id=str(VERSION_4)),
-}
-
-
-def test_there_is_a_record_for_each_reason_of_the_contract() -> None:
-    assert set(REFUSED) == set(REJECTION_CODES)
-
-
-@pytest.mark.parametrize("code", REJECTION_CODES)
-def test_what_cannot_be_stored_is_a_dead_letter_with_its_raw_bytes(code: str) -> None:
-    bad = FakeRecord(7, REFUSED[code], b"key", NOON_MS)
-
-    result = prepared(record(6), bad, record(8), partition=2, limits=SMALL)
-
-    assert len(result.rows) == 2
-    (letter,) = result.dead_letters
-    assert (letter.partition, letter.offset, letter.reason) == (2, 7, code)
-    assert (letter.key, letter.payload, letter.appended_ms) == (b"key", REFUSED[code], NOON_MS)
-    assert letter.detail
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b"\xff\xfe",
-        b'\xef\xbb\xbf{"severity":"LOW","source":"s","message":"m"}',
-        b'{"severity":"LOW","source":"s","message":"\\ud800"}',
-        b'{"severity":"LOW","source":"s","message":"m","attributes":' + b'{"a":' * 2000 + b"1" + b"}" * 2000 + b"}",
-        b"[" * 100_000,
-        b'{"severity":"LOW","source":"s","message":"m","attributes":{"a":1e999}}',
-        b'{"severity":"LOW","source":"s","message":"m","attributes":{"a":"\\u0000"}}',
-    ],
-)
-def test_hostile_bytes_are_dead_letters(value: bytes) -> None:
-    assert len(prepared(FakeRecord(0, value), record(1)).dead_letters) == 1
-
-
-@given(value=st.binary(max_size=300))
-def test_no_bytes_at_all_stop_a_window(value: bytes) -> None:
-    result = prepared(FakeRecord(0, value))
-
-    assert len(result.rows) + len(result.dead_letters) == 1
-
-
-def test_words_that_quote_the_sender_hold_nothing_that_postgresql_refuses() -> None:
-    value = b'{"severity":"LOW","source":"s","message":"m","a\\u0000' + b"x" * 5000 + b'":1}'
-
-    (letter,) = prepared(FakeRecord(0, value)).dead_letters
-
-    assert letter.reason == "unknown_field"
-    assert "\0" not in letter.detail
-    assert len(letter.detail) <= MAX_DETAIL_CHARS + 1
-
-
-def test_a_record_without_an_append_time_still_has_one_that_postgresql_takes() -> None:
-    assert prepared(FakeRecord(0, None, None, -1)).dead_letters[0].appended_ms == 0
-
-
-def test_most_of_a_window_may_be_bad_and_is_kept_whole() -> None:
-    result = prepared(*(FakeRecord(n, b"no") if n % 10 else record(n) for n in range(100)))
-
-    assert (len(result.rows), len(result.dead_letters)) == (10, 90)
-    assert result.first_reason().startswith("not_json: ")
-
-
 def test_rows_are_sorted_by_time_and_id() -> None:
     stamps = ["2026-11-24T10:00:02Z", "2026-11-24T10:00:00Z", "2026-11-24T10:00:01Z"]
     result = prepared(*(record(n, timestamp=stamp) for n, stamp in enumerate(stamps)), record(9, timestamp=stamps[1]))
@@ -315,13 +170,6 @@ def test_of_two_equal_keys_the_first_to_arrive_stays_first() -> None:
     result = prepared(same(0, "first"), same(1, "second"))
 
     assert [row.event.message for row in result.rows] == ["first", "second"]
-
-
-def test_a_row_that_postgresql_refused_becomes_a_dead_letter_with_its_bytes() -> None:
-    item = record(3)
-    letter = prepared(item, partition=1).rows[0].as_dead_letter()
-
-    assert (letter.partition, letter.offset, letter.reason, letter.payload) == (1, 3, "refused_by_store", item.value)
 
 
 def test_days_are_those_the_rows_fall_on() -> None:

@@ -48,7 +48,11 @@ class RedisKeys:
     prefix: str
 
     def minute_counts(self, unix_minute: int) -> str:
-        return f"{self.prefix}counts:minute:{unix_minute}"
+        return f"{self.minute_counts_prefix}{unix_minute}"
+
+    @property
+    def minute_counts_prefix(self) -> str:
+        return f"{self.prefix}counts:minute:"
 
     @property
     def total_counts(self) -> str:

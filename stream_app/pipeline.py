@@ -51,6 +51,10 @@ class Mirror(Protocol):
         """Something was stored that Redis was not told of; it is to be rebuilt from PostgreSQL."""
         ...
 
+    def mark_set_back(self) -> None:
+        """PostgreSQL no longer has what Redis was told of; it is to be emptied and rebuilt."""
+        ...
+
 
 class Log(Protocol):
     """What the pipeline needs of Kafka besides the chunks."""
@@ -133,6 +137,11 @@ class Pipeline:
     def is_writing(self) -> bool:
         """Whether a window is under way."""
         return self._writing is not None and not self._writing.done()
+
+    @property
+    def left_unfinished(self) -> bool:
+        """Whether a window was begun that has not ended, also one that was given up with the event loop."""
+        return self._writing is not None and (self._writing.cancelled() or not self._writing.done())
 
     async def start_positions(
         self, beginnings: Mapping[int, int], ends: Callable[[], Awaitable[Mapping[int, int]]]
@@ -258,6 +267,7 @@ class Pipeline:
             if self._seeking.get(partition) != offset:
                 log.warning("seeking back", extra={"partition": partition, "offset": offset})
                 self._seeking[partition] = offset
+                self._parts.mirror.mark_set_back()
                 await self._parts.kafka.seek(partition, offset)
 
     def _count(self, stored: Stored, window: Window) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from ingest_gateway.contract import SEVERITIES
 from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
@@ -67,6 +69,11 @@ def connect(settings: configuration.Redis) -> Redis:
     )
 
 
+def _literally(text: str) -> str:
+    """A pattern of SCAN that matches this text alone."""
+    return re.sub(r"[\\*?\[\]]", lambda found: f"\\{found[0]}", text)
+
+
 class RedisMirror:
     """Keeps the keys of RedisKeys true, or absent."""
 
@@ -76,6 +83,7 @@ class RedisMirror:
         self._source = source
         self._now_s = now_s
         self._stale = True
+        self._set_back = False
         self._away_until_s = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._pending = Pending()
@@ -85,6 +93,11 @@ class RedisMirror:
     def mark_stale(self) -> None:
         """Something was stored that Redis was not told of; it is rebuilt before it is next told anything."""
         self._stale = True
+
+    def mark_set_back(self) -> None:
+        """PostgreSQL was restored to an earlier state: Redis may hold what it does not, and is emptied first."""
+        self._stale = self._set_back = True
+        self._pending = Pending()
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
         """Tells Redis what one window made true; while `more_waits`, several windows together. Whether it was told."""
@@ -123,6 +136,8 @@ class RedisMirror:
             return
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S * 5):
+                if self._set_back:
+                    await self._empty()
                 if self._stale or not await self._client.exists(self._keys.seeded):
                     await self._rebuild(now_s)
                 pipe = self._client.pipeline(transaction=True)
@@ -132,6 +147,15 @@ class RedisMirror:
             self._stale = True
             self._away_until_s = now_s + _RETRY_AFTER_S
             log.warning("Redis is away; answers come from PostgreSQL until it is back", extra={"why": repr(error)})
+
+    async def _empty(self) -> None:
+        """Before the snapshot is read: what another worker tells meanwhile is in the snapshot, or told after this."""
+        keys = self._keys
+        lists = [keys.recent, *(keys.recent_of(severity) for severity in range(len(SEVERITIES)))]
+        await self._client.delete(keys.seeded, keys.total_counts, keys.stored_until, *lists)
+        async for key in self._client.scan_iter(match=_literally(keys.minute_counts_prefix) + "*", count=1000):
+            await self._client.delete(key)
+        self._set_back = False
 
     async def _rebuild(self, now_s: float) -> None:
         """Every value is absolute or a set member, so other workers may write at the same time."""

@@ -31,6 +31,11 @@ class MemoryMirror:
         """Rebuilds before it is next told anything."""
         self._stale = True
 
+    def mark_set_back(self) -> None:
+        """Empties and rebuilds before it is next told anything."""
+        self.wipe()
+        self._stale = True
+
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:  # noqa: ARG002
         """Takes one window at once."""
         pending = Pending()

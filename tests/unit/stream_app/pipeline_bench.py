@@ -69,6 +69,9 @@ class FakeMirror:
     def mark_stale(self) -> None:
         self.stale += 1
 
+    def mark_set_back(self) -> None:
+        self.stale += 1
+
 
 @dataclass
 class FakeLog:

@@ -1,0 +1,142 @@
+"""Problems, health, metrics and the description of the query API, as HTTP answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from query_api import openapi_examples as examples
+from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from tests.unit.query_api.app_bench import HOUR, Bench, page
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/logs/query", "/api/v1/stats", "/api/v1/logs/recent", f"/api/v1/logs/{UUID(int=1)}"]
+)
+@pytest.mark.parametrize(
+    ("trouble", "status", "code", "retryable"),
+    [
+        (StoreUnavailableError("away"), 503, "postgres_unavailable", True),
+        (QueryTimeoutError("slow"), 504, "query_timeout", True),
+        (RuntimeError("bug"), 500, "internal_error", False),
+    ],
+)
+async def test_trouble_of_the_store_is_a_problem(
+    bench: Bench, client: httpx.AsyncClient, path: str, trouble: Exception, status: int, code: str, retryable: bool
+) -> None:
+    bench.reader.trouble = trouble
+    parameters = HOUR if path in ("/api/v1/logs/query", "/api/v1/stats") else {}
+    answer = await client.get(path, params=parameters)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (status, code, retryable)
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/logs/query", 422),
+        ("GET", "/api/v1/logs/recent?source=x", 422),
+        ("GET", "/api/v1/logs/12", 422),
+        ("GET", "/api/v1/stats?start_time=x", 422),
+        ("GET", "/api/v1/metrics?x=1", 422),
+        ("GET", "/api/v1/lag?x=1", 422),
+        ("GET", "/nowhere", 404),
+        ("POST", "/api/v1/logs/query", 405),
+        ("DELETE", "/health", 405),
+    ],
+)
+async def test_every_refusal_is_a_problem(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "status", "detail", "code", "retryable"} <= answer.json().keys()
+
+
+async def test_health_names_both_services(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health")
+    assert (answer.status_code, answer.json()) == (200, examples.HEALTH)
+
+
+async def test_without_redis_it_is_degraded_and_still_200(bench: Bench, client: httpx.AsyncClient) -> None:
+    bench.redis.answers = False
+    answer = await client.get("/health")
+    assert (answer.status_code, answer.json()["status"], answer.json()["redis"]) == (200, "degraded", "disconnected")
+
+
+@pytest.mark.parametrize("path", ["/health", "/readyz"])
+async def test_without_postgres_it_is_503_with_what_is_wrong(
+    bench: Bench, client: httpx.AsyncClient, path: str
+) -> None:
+    bench.store.trouble = StoreUnavailableError("PostgreSQL cannot be used: refused")
+    answer = await client.get(path)
+    assert answer.status_code == 503
+    found = answer.json()
+    assert (found["postgres"], found["redis"], found["detail"]) == (
+        "disconnected",
+        "connected",
+        str(bench.store.trouble),
+    )
+
+
+async def test_a_process_that_stops_is_alive_and_not_ready(bench: Bench, client: httpx.AsyncClient) -> None:
+    bench.health.stop()
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/livez")).status_code == 200
+
+
+async def test_prometheus_metrics_name_routes_and_never_what_was_sent(client: httpx.AsyncClient) -> None:
+    await page(client, source="some-sender")
+    await client.get("/nowhere/some-path")
+    text = (await client.get("/metrics")).text
+    assert (
+        'threatlog_http_requests_total{code="200",method="GET",route="/api/v1/logs/query",service="query"} 1.0' in text
+    )
+    assert 'threatlog_cache_requests_total{result="miss"} 1.0' in text
+    assert "some-sender" not in text
+    assert "some-path" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "example"),
+    [
+        ("/api/v1/logs/query", HOUR, examples.PAGE),
+        ("/api/v1/logs/recent", {}, examples.RECENT),
+        ("/api/v1/stats", HOUR, examples.STATS),
+        ("/api/v1/metrics", {}, examples.METRICS),
+        ("/api/v1/lag", {}, examples.LAG),
+        ("/health", {}, examples.HEALTH),
+    ],
+)
+async def test_the_documented_examples_have_the_fields_of_real_answers(
+    client: httpx.AsyncClient, path: str, parameters: dict[str, str], example: dict[str, Any]
+) -> None:
+    assert list((await client.get(path, params=parameters)).json()) == list(example)
+
+
+async def test_the_description_has_every_route_with_an_example(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert set(paths) == {
+        "/api/v1/logs/query",
+        "/api/v1/logs/recent",
+        "/api/v1/logs/{id}",
+        "/api/v1/stats",
+        "/api/v1/metrics",
+        "/api/v1/lag",
+        "/health",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    }
+    for path, methods in paths.items():
+        if path != "/metrics":
+            assert "example" in json.dumps(methods["get"]["responses"]["200"]), path
+
+
+async def test_the_description_can_be_read_in_a_browser(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/docs")
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/html")

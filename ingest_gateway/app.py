@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -54,7 +54,7 @@ def create_app(
     readiness: Readiness | None = None,
 ) -> AsgiApp:
     """The whole application, wrapped in its request metrics."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="ThreatLog gateway",
         description="Takes security events and answers when they are safe in Kafka.",
         version="1",

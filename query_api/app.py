@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
@@ -16,7 +17,7 @@ from threatlog.process.problems import Problem, install_problem_handlers
 
 def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
     """The whole application, wrapped in its request metrics."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="ThreatLog query API",
         description="Finds stored security events. Every answer says until when it is complete.",
         version="1",

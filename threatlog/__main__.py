@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from threatlog.process.load_settings import SettingsError, load_settings
+from threatlog.process.load_settings import CONFIG_VARIABLE, SettingsError, load_settings
 from threatlog.process.settings import Settings
 
 EXIT_CONFIGURATION = 78
@@ -21,6 +21,9 @@ EXIT_CONFIGURATION = 78
 def main(context: click.Context, config: Path | None) -> None:
     """Security logs in over HTTP and Kafka, exactly once into PostgreSQL and Redis, answers out."""
     context.obj = config
+    if config is not None:
+        # Workers are processes of their own and read the same file.
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())
 
 
 def _settings(context: click.Context) -> Settings:

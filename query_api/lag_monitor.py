@@ -84,7 +84,7 @@ class LagMonitor:
 
     def _note(self, service: str, error: Exception) -> None:
         self._trouble[service] = str(error)
-        log.warning("the lag cannot be refreshed", extra={"service": service, "why": str(error)})
+        log.warning("the lag cannot be refreshed", extra={"asked": service, "why": str(error)})
 
     def _sample(self, ends: PartitionEnds) -> None:
         now_s = self._clocks.monotonic_s()
@@ -134,8 +134,10 @@ class LagMonitor:
     def report(self) -> LagReport:
         """Everything that is known."""
         detail = "; ".join(self._trouble.values()) or None
+        if detail is None and self._is_stale():
+            detail = "no answer lately"
         if self._ends is None or self._positions_at is None:
-            return LagReport(self._topic, (), None, None, None, stale=True, detail=detail or "not asked yet")
+            return LagReport(self._topic, (), None, None, None, stale=True, detail=detail)
         now = self._clocks.now()
         silence_s = (now - self._positions_at).total_seconds()
         entries = partition_lags(self._ends, self._positions, self._oldest, now, silence_s)

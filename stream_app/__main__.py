@@ -72,7 +72,7 @@ def run_worker(settings: Settings) -> int:
         return EXIT_CONFIGURATION
     watch(Watchdog(settings.stream.stall_timeout, time.monotonic()), worker.vitals, worker.end_stuck)
     run_app(worker.app)
-    return EXIT_UNFINISHED if worker.pipeline.is_writing else EXIT_OK
+    return EXIT_UNFINISHED if worker.pipeline.left_unfinished else EXIT_OK
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class _Worker:
     def arm_stop(self) -> None:
         def end() -> None:
             log.error("stopping took too long; what is not acknowledged will be delivered again")
-            os._exit(EXIT_UNFINISHED if self.pipeline.is_writing else EXIT_OK)
+            os._exit(EXIT_UNFINISHED if self.pipeline.left_unfinished else EXIT_OK)
 
         timer = threading.Timer(STOP_WITHIN_S, end)
         timer.daemon = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import signal
 import time
@@ -15,6 +16,8 @@ from threatlog.embedded.ports import LOOPBACK, free_port
 
 STOP_WITHIN_S = 10.0
 READY_PATH = "/readyz"
+_WORKER_FAULTS = ("kill", "terminate", "freeze")
+_FURTHER_FAULTS = ("kill", "freeze-both", "kill-gateway")
 
 
 @dataclass(slots=True)
@@ -115,15 +118,18 @@ class Chaos:
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self, duration_s: float) -> None:
-        """Returns after `duration_s` or a little later, with every part running again."""
+        """Returns after `duration_s` or a little later, with every part running again.
+
+        Each kind of fault comes once in every round, those of the workers first; a round of these is always ended.
+        """
         ends_s = time.monotonic() + duration_s
-        round_of_faults: list[str] = []
-        while time.monotonic() < ends_s:
-            # Each kind once in every round, so that also a short run has seen all of them.
-            if not round_of_faults:
-                round_of_faults = ["kill", "terminate", "freeze", "kill", "freeze-both", "kill-gateway"]
-                self.rng.shuffle(round_of_faults)
-            fault = round_of_faults.pop()
+        rounds = itertools.cycle((_WORKER_FAULTS, _FURTHER_FAULTS))
+        waiting: list[str] = []
+        while time.monotonic() < ends_s or not self.counts.keys() >= set(_WORKER_FAULTS):
+            if not waiting:
+                waiting = list(next(rounds))
+                self.rng.shuffle(waiting)
+            fault = waiting.pop()
             victim = self.rng.choice(self.fleet.workers)
             print(f"{time.strftime('%H:%M:%S')} {fault} {victim.name}")
             self.fleet.assert_alive()

@@ -11,13 +11,14 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from ingest_gateway.contract import SEVERITIES
+from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api import sql
 from query_api.reading import EventPage, LoggedEvent, StoredUntil
-from query_api.search import PageRequest
+from query_api.search import PageRequest, SearchFilter
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_A_DAY: Final = timedelta(days=1)
 
 Row = Mapping[str, Any]
 
@@ -58,6 +59,22 @@ async def find_page(snapshot: Snapshot, request: PageRequest, topic: str, shortc
     rows = await snapshot.fetch(statement)  # 3
     events = [event_of(row) for row in rows[: request.limit]]
     return EventPage(total, events, len(rows) > request.limit, stored_until)
+
+
+async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: datetime, limit: int) -> list[LoggedEvent]:
+    """The newest events up to `latest`. Those of a severity that is rare are looked for as in a page, in the last day
+    first: the rollups of all time are large.
+    """
+    if not severities:
+        return [event_of(row) for row in await snapshot.fetch(sql.recent(latest, limit))]
+    rows: Sequence[Row] = ()
+    end = latest + _MICROSECOND
+    for start in (end - _A_DAY, EARLIEST):
+        request = PageRequest(SearchFilter(start, end, tuple(sorted(severities))), limit)
+        rows = await snapshot.fetch(await _narrowed_page(snapshot, request, Shortcuts()))
+        if len(rows) >= limit:
+            break
+    return [event_of(row) for row in rows[:limit]]
 
 
 async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int, StoredUntil]:

@@ -20,7 +20,7 @@ import orjson
 from ingest_gateway.contract import EPOCH, SEVERITIES
 from query_api import sql
 from query_api.absent_ids import AbsentIds
-from query_api.page_search import Shortcuts, event_of, find_page, stored_until_of
+from query_api.page_search import Shortcuts, event_of, find_newest, find_page, stored_until_of
 from query_api.reading import (
     Counts,
     EventPage,
@@ -118,6 +118,7 @@ class PostgresReader:
         self._deadline_s = statement_timeout_s + GRACE_S
         self._absent_ids = memory.absent_ids
         self._source_indexed = memory.source_indexed
+        self._expiring: asyncio.Task[None] | None = None
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
@@ -175,13 +176,10 @@ class PostgresReader:
 
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
         """The newest events that happened up to `latest`."""
-        found: list[LoggedEvent] = []
         async with self._snapshot() as snapshot:
             (row,) = await snapshot.fetch(sql.stored_until(self._topic))
-            for severity in severities or (None,):
-                found += map(event_of, await snapshot.fetch(sql.recent(severity, latest, limit)))
-        found.sort(key=lambda event: (event.timestamp, event.id), reverse=True)
-        return EventPage(len(found[:limit]), found[:limit], has_more=False, stored_until_us=stored_until_of(row))
+            found = await find_newest(snapshot, severities, latest, limit)
+        return EventPage(len(found), found, has_more=False, stored_until_us=stored_until_of(row))
 
     async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
         """Those of these events that are stored, in no order."""
@@ -251,15 +249,15 @@ class PostgresReader:
     def _translated(self, error: Exception, deadline_s: float) -> Exception:
         if isinstance(error, asyncpg.QueryCanceledError):
             return QueryTimeoutError(f"PostgreSQL ended the query after {deadline_s - GRACE_S:g} s")
-        if isinstance(error, TimeoutError):
-            return StoreUnavailableError(f"PostgreSQL did not answer within {deadline_s:g} s")
         if isinstance(error, asyncpg.PostgresError):
             if not (error.sqlstate or "").startswith(_TRANSIENT):
                 return error
             if error.sqlstate == asyncpg.UndefinedTableError.sqlstate:
                 return StoreUnavailableError("PostgreSQL has no tables yet; `threatlog migrate` makes them")
-            # A failover or a shutdown: the other connections lead to the same server.
-            asyncio.get_running_loop().create_task(self._pool.expire_connections())
+        # A failover, a shutdown, a silence: the idle connections lead to the same server.
+        self._expiring = asyncio.get_running_loop().create_task(self._pool.expire_connections())
+        if isinstance(error, TimeoutError):
+            return StoreUnavailableError(f"PostgreSQL did not answer within {deadline_s:g} s")
         return StoreUnavailableError(f"PostgreSQL cannot be used: {type(error).__name__}: {error}")
 
     async def close(self, timeout_s: float) -> None:

@@ -194,14 +194,9 @@ def events(keys: Iterable[tuple[datetime, UUID]]) -> Statement:
     )
 
 
-def recent(severity: int | None, latest: datetime, limit: int) -> Statement:
-    """The newest events up to `latest`, of one severity or of all."""
-    arguments = _Arguments()
-    narrowed = "" if severity is None else f" AND severity = {arguments.add(severity)}::smallint"
-    return arguments.statement(
-        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts <= {arguments.add(latest)}{narrowed} {NEWEST_FIRST}"
-        f" LIMIT {arguments.add(limit)}"
-    )
+def recent(latest: datetime, limit: int) -> Statement:
+    """The newest events up to `latest`."""
+    return Statement(f"SELECT {COLUMNS} FROM {LOGS} WHERE ts <= $1 {NEWEST_FIRST} LIMIT $2", (latest, limit))
 
 
 # The time ranges of those partitions that have an index beginning with `source`.

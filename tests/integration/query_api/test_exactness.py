@@ -134,6 +134,18 @@ async def test_counts_equal_one_plain_query(connection: Connection, reader: Post
         assert counts.total == sum(row["n"] for row in by_source)
 
 
+async def test_recent_events_equal_one_plain_query(connection: Connection, reader: PostgresReader) -> None:
+    rng = random.Random(8)
+    await store_events(connection, random_events(rng, 1500, FIRST, LAST))
+    for _ in range(40):
+        severities = tuple(sorted(rng.sample(range(len(SEVERITIES)), rng.choice([0, 1, 2]))))
+        latest, limit = FIRST + (LAST - FIRST) * rng.random(), rng.choice([1, 50, 1000])
+        page = await reader.recent(severities, latest, limit)
+        wanted = SearchFilter(FIRST - timedelta(days=1), latest + timedelta(microseconds=1), severities)
+        ids = await plainly(connection, wanted, "id", f"ORDER BY ts DESC, id DESC LIMIT {limit}")
+        assert [event.id for event in page.events] == [row["id"] for row in ids], (severities, latest, limit)
+
+
 @pytest.mark.parametrize("source", [None, "source-1"])
 async def test_pages_by_cursor_hold_everything_once_while_rows_come_in(
     stack: Stack, connection: Connection, reader: PostgresReader, source: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from typing import Any
@@ -13,10 +14,11 @@ from query_api.answers import json_body
 from query_api.reading import LoggedEvent
 from stream_app.contract import RECENT_EVENTS, RedisKeys
 from tests.integration.query_api.running import HOUR, QueryApi, fill, frozen, killed, start_query, without
-from tests.processes import Spawner, wait_until
+from tests.processes import Spawner, http_status, wait_until
 from tests.servers import Stack, run_now
 from tests.stored_events import store_events
 from tests.unit.query_api.builders import logged_event
+from threatlog.embedded.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -105,6 +107,17 @@ def test_postgres_gone_is_a_503_that_can_be_retried_and_it_recovers(stack: Stack
         assert api.get("/livez")[0] == 200
     wait_until(lambda: api.get("/health")[0] == 200, 30, "it recovers")
     assert api.page(limit="13")["total"] == len(EVENTS)
+
+
+def test_it_starts_without_postgres_and_is_ready_when_that_is(stack: Stack, spawn: Spawner) -> None:
+    fill(stack, EVENTS)
+    with killed(stack.servers.postgres):
+        port = free_port(random.Random())
+        environment = stack.with_environment(THREATLOG_QUERY_PORT=str(port))
+        process = spawn("query", ["-m", "threatlog", "query"], environment)
+        process.wait_http(f"http://127.0.0.1:{port}/livez")
+        assert http_status(f"http://127.0.0.1:{port}/readyz") == 503
+    process.wait_http(f"http://127.0.0.1:{port}/readyz")
 
 
 def test_a_cached_page_is_given_while_postgres_is_gone(stack: Stack, api: QueryApi) -> None:

@@ -31,7 +31,7 @@ def statements(wanted: SearchFilter) -> list[sql.Statement]:
         sql.matching_buckets(wanted, HOUR, [WITHIN], WITHIN, 10),
         sql.event(UUID(int=1), NOON, NOON + HOUR),
         sql.events([(NOON, UUID(int=1))]),
-        sql.recent(3, NOON, 10),
+        sql.recent(NOON, 10),
         sql.stored_until(HOSTILE),
         sql.positions(HOSTILE),
         sql.report(HOSTILE, "query", NOON, HOSTILE),

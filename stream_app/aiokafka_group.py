@@ -1,4 +1,4 @@
-"""The aiokafka consumer under Faust's, and its way out of the group. The only file that imports aiokafka (0.14.0)."""
+"""The aiokafka 0.14.0 consumer under Faust's: its seeks and its way out of the group. Only this file imports aiokafka."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ async def give_up_joining(consumer: Any) -> None:
 def consumer_under(faust_consumer: Any) -> Any:
     """The aiokafka consumer that Faust's consumer drives; None before it is made."""
     return getattr(getattr(faust_consumer, "_thread", None), "_consumer", None)
+
+
+async def seek_if_assigned(consumer: Any, partition: Any, offset: int) -> None:
+    """Reads on from `offset`; nothing for a partition that is not ours any more. For the consumer's own thread."""
+    if partition in consumer.assignment():
+        consumer.seek(partition, offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Record(Protocol):
@@ -58,6 +58,17 @@ class Chunk:
     def next_offset(self) -> int:
         """The offset after the last record."""
         return self.offset + 1
+
+
+class NothingRead(dict[Any, int | None]):
+    """Faust's record of offsets read, by which it drops lower ones; the fence does that, by what is stored.
+
+    Faust notes an offset after it has waited for the stream. With a seek back in between it would then drop, for ever,
+    all that was to be read again.
+    """
+
+    def __getitem__(self, tp: Any) -> None:
+        return None
 
 
 class Deliveries(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +18,8 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.aiokafka_group import give_up_joining
-from stream_app.chunks import BufferedEvents, Chunk, Deliveries
+from stream_app.aiokafka_group import consumer_under, give_up_joining, seek_if_assigned
+from stream_app.chunks import BufferedEvents, Chunk, Deliveries, NothingRead
 
 if TYPE_CHECKING:
     from stream_app.upkeep import Upkeep
@@ -29,17 +30,6 @@ FETCH_MAX_WAIT_MS: Final = 100
 _POSITIONS_TIMEOUT_S: Final = 20.0
 
 
-class _NothingRead(dict[TP, int | None]):
-    """Faust's record of offsets read, by which it drops lower ones; the fence does that, by what is stored.
-
-    Faust notes an offset after it has waited for the stream. With a seek back in between it would then drop, for ever,
-    all that was to be read again.
-    """
-
-    def __getitem__(self, tp: TP) -> None:
-        return None
-
-
 class ChunkConsumer(driver.Consumer):
     """Hands over chunks, and starts each partition where the store says."""
 
@@ -47,10 +37,11 @@ class ChunkConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._read_offset = _NothingRead()
+        self._read_offset = NothingRead()
         self._positions: dict[TP, int] = {}
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
+        self._seeks_under_way: Counter[TP] = Counter()
         # False from the begin of a rebalance until each partition was sought to where it starts.
         self._settled = False
 
@@ -63,7 +54,7 @@ class ChunkConsumer(driver.Consumer):
             # Enough is fetched and not stored; asking again soon costs nothing, blocking here would block a rebalance.
             await asyncio.sleep(0.01)
             return {}
-        self._sought.clear()
+        self._sought = set(+self._seeks_under_way)
         settled = self._settled
         fetched = await super()._getmany(active_partitions, timeout)
         unclear = self._sought & fetched.keys()
@@ -158,9 +149,17 @@ class ChunkConsumer(driver.Consumer):
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""
-        await self.seek(tp, offset)
         self._positions[tp] = offset
         self._sought.add(tp)
+        self._seeks_under_way[tp] += 1
+        try:
+            await self.seek(tp, offset)
+        finally:
+            self._seeks_under_way[tp] -= 1
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """In the consumer's thread. Faust would seek from the main one, also in the middle of a fetch, which failed."""
+        await self._thread.call_thread(seek_if_assigned, consumer_under(self), partition, offset)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):

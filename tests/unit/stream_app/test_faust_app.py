@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ class FetchedConsumer(ChunkConsumer):
         # Not the base class's: that wants a broker.
         self.app = FakeApp()
         self._positions, self._sought, self._settled = {}, set(), True
+        self._seeks_under_way = Counter()
         self.seeks: list[tuple[int, int]] = []
 
     async def seek(self, partition: TP, offset: int) -> None:
@@ -140,9 +142,9 @@ async def test_above_the_cap_on_buffered_events_nothing_is_fetched(consumer: Fet
 
 
 async def test_faust_drops_no_offset_by_its_own_record_of_them() -> None:
-    from stream_app.faust_app import _NothingRead
+    from stream_app.chunks import NothingRead
 
-    noted = _NothingRead()
+    noted = NothingRead()
     noted[TP0] = 300
 
     assert noted[TP0] is None

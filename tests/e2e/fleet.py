@@ -16,7 +16,7 @@ from threatlog.embedded.ports import LOOPBACK, free_port
 
 STOP_WITHIN_S = 10.0
 READY_PATH = "/readyz"
-_WORKER_FAULTS = ("kill", "terminate", "freeze")
+WORKER_FAULTS = ("kill", "terminate", "freeze")
 _FURTHER_FAULTS = ("kill", "freeze-both", "kill-gateway")
 
 
@@ -123,9 +123,9 @@ class Chaos:
         Each kind of fault comes once in every round, those of the workers first; a round of these is always ended.
         """
         ends_s = time.monotonic() + duration_s
-        rounds = itertools.cycle((_WORKER_FAULTS, _FURTHER_FAULTS))
+        rounds = itertools.cycle((WORKER_FAULTS, _FURTHER_FAULTS))
         waiting: list[str] = []
-        while time.monotonic() < ends_s or not self.counts.keys() >= set(_WORKER_FAULTS):
+        while time.monotonic() < ends_s or not self.counts.keys() >= set(WORKER_FAULTS):
             if not waiting:
                 waiting = list(next(rounds))
                 self.rng.shuffle(waiting)

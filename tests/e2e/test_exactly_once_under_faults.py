@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import MakeStack
 from tests.e2e.agreement import Agreement
-from tests.e2e.fleet import Chaos, Fleet
+from tests.e2e.fleet import WORKER_FAULTS, Chaos, Fleet
 from tests.e2e.ledger import Fate, Ledger
 from tests.e2e.load import Load, Mix
 from tests.processes import Spawner
@@ -60,10 +60,11 @@ async def _terminate_sessions(dsn: str, rng: random.Random) -> int:
         await connection.close()
 
 
-async def _run_under_faults(stack: Stack, fleet: Fleet, ledger: Ledger) -> None:
+async def _run_under_faults(
+    stack: Stack, fleet: Fleet, ledger: Ledger, postgres: asyncpg.Connection[asyncpg.Record]
+) -> None:
     load = Load(ledger, fleet.gateway_url, SEED, Mix())
     chaos = Chaos(fleet, random.Random(f"{SEED}-chaos"))
-    postgres = await asyncpg.connect(stack.postgres_dsn)
     await postgres.execute(_ABORT_A_TENTH)
     await load.start(stack.settings.kafka.bootstrap_servers, stack.settings.kafka.topic)
     terminator = asyncio.create_task(_terminate_sessions(stack.postgres_dsn, random.Random(f"{SEED}-sessions")))
@@ -74,13 +75,11 @@ async def _run_under_faults(stack: Stack, fleet: Fleet, ledger: Ledger) -> None:
         await load.stop()
     terminated, aborted = await terminator, await postgres.fetchval(_ABORTED)
     await postgres.execute(_MEND)
-    await postgres.close()
     print(f"{ledger.summary()}; {dict(chaos.counts)}, {aborted} aborted, {terminated} sessions ended, {load.retries}")
     for part in fleet.workers:
         print(f"{part.name}: {part.lives} lives, stopped in {part.stop_times_s} s with {part.exit_codes}")
-    assert chaos.counts["kill"] > 0
-    assert chaos.counts["freeze"] + chaos.counts["freeze-both"] > 0
-    assert chaos.counts["terminate"] > 0
+    # That the faults struck; a run without them would show nothing.
+    assert min(chaos.counts[fault] for fault in WORKER_FAULTS) > 0
     assert aborted > 0
     assert terminated > 0
     assert load.retries > 0
@@ -92,7 +91,11 @@ async def test_every_acknowledged_event_is_stored_once_under_faults(make_stack: 
     stack, ledger = make_stack(partitions=6), Ledger()
     fleet = Fleet(stack, spawn)
     await asyncio.to_thread(fleet.wait_ready)
-    await _run_under_faults(stack, fleet, ledger)
+    postgres = await asyncpg.connect(stack.postgres_dsn)
+    try:
+        await _run_under_faults(stack, fleet, ledger, postgres)
+    finally:
+        await postgres.close()
     async with Agreement(stack, ledger) as agreement:
         await agreement.assert_clean()
     assert ledger.count(Fate.ACKED) > 200 * DURATION_S

@@ -22,7 +22,8 @@ from stream_app.aiokafka_group import consumer_under
 from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
 from stream_app.partitions import DayPartitions
-from stream_app.pipeline import Parts, Pipeline, Policy
+from stream_app.pipeline import Pipeline
+from stream_app.pipeline_parts import Parts, Policy
 from stream_app.positions import Positions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect

@@ -62,6 +62,11 @@ class Pending:
         for partition, ms in until_ms.items():
             self.until_us[partition] = max(ms * 1000, self.until_us.get(partition, 0))
 
+    @property
+    def size(self) -> int:
+        """How many rows wait to be told."""
+        return sum(len(rows) for windows in self._rows.values() for rows in windows)
+
     def severities(self) -> list[int]:
         """The severities that have new rows."""
         return list(self._rows)

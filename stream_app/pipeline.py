@@ -6,16 +6,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from ingest_gateway.contract import EventLimits
 from stream_app.chunks import Chunk
 from stream_app.fence import Fenced, Hole, fence
 from stream_app.outcomes import Loss, OffsetsMovedError, Stored, StoreUnavailableError, Window
+from stream_app.pipeline_parts import Parts, Policy
 from stream_app.prepare import prepare
-from stream_app.retry import Backoff
 from stream_app.windowing import Delivery, Windower
 
 T = TypeVar("T")
@@ -23,77 +21,6 @@ log = logging.getLogger(__name__)
 DRAIN_TIMEOUT_S = 5.0
 # From this share of dead letters on, a window is called out loudly: somebody upstream deployed something broken.
 MOSTLY_BAD = 0.5
-
-
-class Store(Protocol):
-    """What the pipeline needs of PostgreSQL."""
-
-    async def positions(self, beginnings: Mapping[int, int]) -> Mapping[int, int]: ...
-    async def write(self, window: Window) -> Stored: ...
-
-
-class Days(Protocol):
-    """What the pipeline needs of the table's day partitions."""
-
-    async def ensure(self, days: set[int]) -> None:
-        """Makes the partitions of these days (since 1970) that may have one. Raises StoreUnavailableError."""
-        ...
-
-
-class Mirror(Protocol):
-    """What the pipeline needs of Redis. Never raises: Redis costs speed only."""
-
-    async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
-        """Whether Redis was told all so far; with `more_waits` it may be told together with the next window."""
-        ...
-
-    def mark_stale(self) -> None:
-        """Something was stored that Redis was not told of; it is to be rebuilt from PostgreSQL."""
-        ...
-
-    def mark_set_back(self) -> None:
-        """PostgreSQL no longer has what Redis was told of; it is to be emptied and rebuilt."""
-        ...
-
-
-class Log(Protocol):
-    """What the pipeline needs of Kafka besides the chunks."""
-
-    async def log_start(self, partition: int) -> int:
-        """The first offset that the partition still has."""
-        ...
-
-    async def seek(self, partition: int, offset: int) -> None: ...
-
-
-class Figures(Protocol):
-    """Where the pipeline counts."""
-
-    def window_stored(self, stored: Stored, window: Window) -> None: ...
-    def retried(self) -> None: ...
-    def lost(self, losses: Sequence[Loss]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How windows are cut and retried."""
-
-    topic: str
-    batch_size: int
-    batch_timeout_s: float
-    limits: EventLimits
-    backoff: Backoff = field(default_factory=Backoff)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a window passes through."""
-
-    store: Store
-    days: Days
-    mirror: Mirror
-    kafka: Log
-    figures: Figures
 
 
 class TopicCutError(Exception):
@@ -123,6 +50,7 @@ class Pipeline:
         # Partition -> offset that was sought: chunks that begin elsewhere were fetched before the seek.
         self._seeking: dict[int, int] = {}
         self._unacknowledged: list[Delivery] = []
+        self._telling: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._next_is_cut = False
@@ -180,6 +108,7 @@ class Pipeline:
         self._draining = True
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=DRAIN_TIMEOUT_S)
+        await self._tell_now()
 
     async def _read(self) -> None:
         """One window is prepared while the one before it is written."""
@@ -257,6 +186,19 @@ class Pipeline:
             for delivery in self._unacknowledged:
                 delivery.acknowledge()  # 4
             self._unacknowledged.clear()
+        elif self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._guarded(self._tell_later()), name="tell")
+
+    async def _tell_later(self) -> None:
+        await asyncio.sleep(self._policy.tell_within_s)
+        await self._tell_now()
+
+    async def _tell_now(self) -> None:
+        put_off, self._unacknowledged = self._unacknowledged, []
+        if put_off:
+            await self._parts.mirror.tell()  # 3
+            for delivery in put_off:
+                delivery.acknowledge()  # 4
 
     async def _store(self, window: Window) -> Stored:
         await self._parts.days.ensure(window.prepared.days())

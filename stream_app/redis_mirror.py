@@ -35,6 +35,8 @@ _RETRY_AFTER_S = 3.0
 # Under a backlog most recent events are pushed out again at once; telling Redis
 # of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
 TOGETHER_WITHIN_S = 1.0
+# So few are told at once: then the newest events are in the lists as soon as they are stored.
+FEW_EVENTS = 500
 # Readers turn to PostgreSQL when `stored_until` is older than a few seconds.
 CATCHING_UP_S = 5.0
 
@@ -100,13 +102,17 @@ class RedisMirror:
         self._pending = Pending()
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
-        """Tells Redis what one window made true; while `more_waits`, several windows together. Whether it was told."""
+        """Tells Redis what one window made true, or puts it off, to tell several windows together. Whether it was told.
+
+        Put off are windows that another follows at once, and many events soon after others: see TOGETHER_WITHIN_S.
+        """
         if self._is_catching_up(until_ms):
             return True
         self._pending.add(stored, until_ms, int((self._now_s() + MAX_RECENT_AHEAD_S) * 1_000_000))
-        if more_waits and self._now_s() - self._told_s < TOGETHER_WITHIN_S:
+        can_wait = more_waits or self._pending.size > FEW_EVENTS
+        if can_wait and self._now_s() - self._told_s < TOGETHER_WITHIN_S:
             return False
-        await self._tell()
+        await self.tell()
         return True
 
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
@@ -114,7 +120,7 @@ class RedisMirror:
         if self._now_s() - self._caught_up_s < TOGETHER_WITHIN_S:
             return
         self._pending.move_until(until_ms)
-        await self._tell()
+        await self.tell()
 
     def _is_catching_up(self, until_ms: Mapping[int, int]) -> bool:
         """A window of a backlog is not told: no reader uses lists this old. Redis is rebuilt once, at the end."""
@@ -124,7 +130,8 @@ class RedisMirror:
         self._stale, self._pending, self._caught_up_s = True, Pending(), now_s
         return True
 
-    async def _tell(self) -> None:
+    async def tell(self) -> None:
+        """Tells Redis what was put off."""
         async with self._one_at_a_time:
             pending, self._pending = self._pending, Pending()
             self._told_s = self._now_s()

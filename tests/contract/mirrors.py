@@ -81,6 +81,7 @@ class MirrorUnderTest(Protocol):
     """A mirror, and a look at what it holds."""
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool: ...
+    async def tell(self) -> None: ...
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None: ...
     def mark_stale(self) -> None: ...
     def mark_set_back(self) -> None: ...
@@ -103,7 +104,7 @@ class MemoryMirrorAdapter:
 
     def __init__(self, snapshots: MemorySnapshots, clock: Clock) -> None:
         self._mirror = MemoryMirror(snapshots, clock)
-        self.apply, self.mark_stale = self._mirror.apply, self._mirror.mark_stale
+        self.apply, self.tell, self.mark_stale = self._mirror.apply, self._mirror.tell, self._mirror.mark_stale
         self.move_stored_until, self.mark_set_back = self._mirror.move_stored_until, self._mirror.mark_set_back
 
     async def wipe(self) -> None:
@@ -132,7 +133,7 @@ class RedisMirrorAdapter:
         self.client: Any = client
         self.keys = RedisKeys(prefix)
         self.mirror = RedisMirror(client, self.keys, snapshots, clock)
-        self.apply, self.mark_stale = self.mirror.apply, self.mirror.mark_stale
+        self.apply, self.tell, self.mark_stale = self.mirror.apply, self.mirror.tell, self.mirror.mark_stale
         self.move_stored_until, self.mark_set_back = self.mirror.move_stored_until, self.mirror.mark_set_back
 
     async def wipe(self) -> None:

@@ -68,6 +68,7 @@ async def test_recent_events_are_newest_first_by_their_own_time(told: Told) -> N
 async def test_the_lists_keep_the_newest_thousand(told: Told) -> None:
     await told.write(*(record(0, NOON_MS - 5000 + n, message=str(n)) for n in range(600)))
     await told.write(*(record(0, NOON_MS - 5000 + n, message=str(n)) for n in range(600, 1200)))
+    await told.mirror.tell()
 
     expected = [str(n) for n in range(1199, 1199 - RECENT_EVENTS, -1)]
     assert await told.messages() == expected

@@ -43,6 +43,9 @@ class MemoryMirror:
         await self._take(pending)
         return True
 
+    async def tell(self) -> None:
+        """Nothing is ever put off."""
+
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
         """At the end of partitions."""
         pending = Pending()

@@ -10,7 +10,8 @@ from functools import partial
 
 from stream_app.chunks import Chunk
 from stream_app.outcomes import Loss, Stored, Window
-from stream_app.pipeline import Parts, Pipeline, Policy
+from stream_app.pipeline import Pipeline
+from stream_app.pipeline_parts import Parts, Policy
 from stream_app.retry import Backoff
 from tests.fakes.kafka_records import LIMITS, TOPIC
 from tests.fakes.memory_store import MemoryStore
@@ -66,6 +67,9 @@ class FakeMirror:
         self.journal.append("mirror")
         return self.tells(more_waits)
 
+    async def tell(self) -> None:
+        self.journal.append("tell")
+
     def mark_stale(self) -> None:
         self.stale += 1
 
@@ -119,7 +123,7 @@ class Bench:
         self.figures = FakeFigures()
         self.failures: list[Exception] = []
         self.acknowledged: list[tuple[int, int]] = []
-        policy = Policy(TOPIC, batch_size, batch_timeout_s, LIMITS, Backoff(0.001, 0.002))
+        policy = Policy(TOPIC, batch_size, batch_timeout_s, LIMITS, Backoff(0.001, 0.002), tell_within_s=0.01)
         parts = Parts(self.store, self.days, self.mirror, self.log, self.figures)
         self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append)
 

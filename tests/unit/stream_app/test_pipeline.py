@@ -175,6 +175,17 @@ async def test_redis_may_wait_only_while_a_further_window_is_there() -> None:
     assert said == [True, False]
 
 
+async def test_what_was_put_off_is_told_and_acknowledged_soon_also_when_no_window_follows() -> None:
+    bench = Bench(batch_size=2)
+    bench.mirror.tells = lambda _: False
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, range(2)))
+    await until(lambda: bench.acknowledged == [(0, 2)])
+
+    assert bench.journal[-2:] == ["tell", "ack 0:2"]
+
+
 async def test_the_next_window_is_prepared_while_one_is_written_and_written_after_it() -> None:
     bench = Bench(batch_size=2)
     await bench.start(p0=0)

@@ -1,0 +1,88 @@
+"""What the pipeline needs of PostgreSQL, Redis and Kafka, and how it is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ingest_gateway.contract import EventLimits
+from stream_app.outcomes import Loss, Stored, Window
+from stream_app.retry import Backoff
+
+
+class Store(Protocol):
+    """What the pipeline needs of PostgreSQL."""
+
+    async def positions(self, beginnings: Mapping[int, int]) -> Mapping[int, int]: ...
+    async def write(self, window: Window) -> Stored: ...
+
+
+class Days(Protocol):
+    """What the pipeline needs of the table's day partitions."""
+
+    async def ensure(self, days: set[int]) -> None:
+        """Makes the partitions of these days (since 1970) that may have one. Raises StoreUnavailableError."""
+        ...
+
+
+class Mirror(Protocol):
+    """What the pipeline needs of Redis. Never raises: Redis costs speed only."""
+
+    async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
+        """Whether Redis was told all so far, or will be by a later call; `more_waits`: another window follows."""
+        ...
+
+    async def tell(self) -> None:
+        """Tells what was put off."""
+        ...
+
+    def mark_stale(self) -> None:
+        """Something was stored that Redis was not told of; it is to be rebuilt from PostgreSQL."""
+        ...
+
+    def mark_set_back(self) -> None:
+        """PostgreSQL no longer has what Redis was told of; it is to be emptied and rebuilt."""
+        ...
+
+
+class Log(Protocol):
+    """What the pipeline needs of Kafka besides the chunks."""
+
+    async def log_start(self, partition: int) -> int:
+        """The first offset that the partition still has."""
+        ...
+
+    async def seek(self, partition: int, offset: int) -> None: ...
+
+
+class Figures(Protocol):
+    """Where the pipeline counts."""
+
+    def window_stored(self, stored: Stored, window: Window) -> None: ...
+    def retried(self) -> None: ...
+    def lost(self, losses: Sequence[Loss]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How windows are cut and retried."""
+
+    topic: str
+    batch_size: int
+    batch_timeout_s: float
+    limits: EventLimits
+    backoff: Backoff = field(default_factory=Backoff)
+    # What Redis is told of several windows together is told, and they are acknowledged, after this long at the latest.
+    tell_within_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a window passes through."""
+
+    store: Store
+    days: Days
+    mirror: Mirror
+    kafka: Log
+    figures: Figures

@@ -1,4 +1,4 @@
-"""The aiokafka 0.14.0 consumer under Faust's: its seeks and its way out of the group. Only this file imports aiokafka."""
+"""The aiokafka 0.14.0 consumer under Faust's: its seeks and its way out of the group. The only file that imports it."""
 
 from __future__ import annotations
 

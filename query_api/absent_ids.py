@@ -9,7 +9,7 @@ from uuid import UUID
 
 from query_api.reading import StoredUntil
 
-KEPT_S: Final = 5.0
+KEPT_S: Final = 2.0
 _MOST: Final = 10_000
 
 

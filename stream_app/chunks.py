@@ -50,9 +50,14 @@ class Chunk:
         self._buffered = buffered
         buffered.count += len(records)
 
-    def __del__(self) -> None:
-        # Chunks leave by being stored, by a rebalance, or by a seek; counting where they die misses none of the ways.
+    def release(self) -> None:
+        """Its records are stored: they no longer count, and are not kept while the acknowledgement waits for Redis."""
         self._buffered.count -= len(self.records)
+        self.records = ()
+
+    def __del__(self) -> None:
+        # Others leave by a rebalance or by a seek; counting where they die misses none of the ways.
+        self.release()
 
     @property
     def next_offset(self) -> int:

@@ -13,7 +13,7 @@ from stream_app.chunks import Chunk
 from stream_app.fence import Fenced, Hole, fence
 from stream_app.outcomes import Loss, OffsetsMovedError, Stored, StoreUnavailableError, Window
 from stream_app.pipeline_parts import Parts, Policy
-from stream_app.prepare import prepare
+from stream_app.prepare import prepare_by_turns
 from stream_app.windowing import Delivery, Windower
 
 T = TypeVar("T")
@@ -145,7 +145,8 @@ class Pipeline:
             offsets.update(await self._until_available(partial(self._parts.store.positions, starts)))
         fenced = fence(chunks, offsets)
         losses = tuple([loss for hole in fenced.holes if (loss := await self._loss(hole)) is not None])
-        return Window(fenced, prepare(self._policy.topic, fenced.spans, self._policy.limits), losses)
+        prepared = await prepare_by_turns(self._policy.topic, fenced.spans, self._policy.limits)
+        return Window(fenced, prepared, losses)
 
     async def _loss(self, hole: Hole) -> Loss | None:
         start = await self._parts.kafka.log_start(hole.partition)
@@ -181,6 +182,8 @@ class Pipeline:
             )
             # After Redis, since upkeep tells Redis by this how far it is whole.
             self._stored.update(window.fenced.next_offsets)
+        for delivery in deliveries:
+            delivery.chunk.release()
         self._unacknowledged += [d for d in deliveries if d.chunk.partition not in window.fenced.behind]
         if told:
             for delivery in self._unacknowledged:

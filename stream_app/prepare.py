@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ PG_EPOCH_US: Final = 946_684_800_000_000
 _MINUTE_US: Final = 60_000_000
 _DAY_US: Final = 1440 * _MINUTE_US
 MAX_DETAIL_CHARS: Final = 1000
+# Some three milliseconds.
+RECORDS_A_TURN: Final = 500
 
 # Binary COPY as in the "Binary Format" section of PostgreSQL's page on COPY: a field is a length and its bytes.
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
@@ -114,6 +117,10 @@ class Prepared:
     rows: list[Row] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
+    def sort(self) -> None:
+        """Into the order of the index; by key, so that of two equal (ts, id) the first to arrive stays first."""
+        self.rows.sort(key=_by_time_and_id)
+
     def first_reason(self) -> str:
         """Reason and words of the first dead letter."""
         return f"{self.dead_letters[0].reason}: {self.dead_letters[0].detail}" if self.dead_letters else ""
@@ -150,22 +157,41 @@ def copy_payload(rows: Sequence[Row]) -> bytes:
 
 def prepare(topic: str, spans: Sequence[Span], limits: EventLimits) -> Prepared:
     """Decodes, checks and encodes every record of the spans; what cannot be stored becomes a dead letter."""
-    prepared = Prepared()
-    encoder = _RowEncoder(topic)
-    add_row, encode = prepared.rows.append, encoder.row
+    prepared, encoder = Prepared(), _RowEncoder(topic)
     for span in spans:
-        for record in span.records:
-            try:
-                event = decode_record(record.value)
-                severity = check_event(event, limits)
-                if event.timestamp is None or len(record.value or b"") > limits.max_event_bytes:
-                    _check_rarities(event, record, limits)
-                add_row(encode(event, severity, span.partition, record))
-            except RejectedEventError as error:
-                prepared.dead_letters.append(_dead_letter(span.partition, record, error))
-    # By key, so that of two equal (ts, id) the first to arrive stays first.
-    prepared.rows.sort(key=_by_time_and_id)
+        _prepare_records(prepared, encoder, span.partition, span.records, limits)
+    prepared.sort()
     return prepared
+
+
+async def prepare_by_turns(topic: str, spans: Sequence[Span], limits: EventLimits) -> Prepared:
+    """The same, letting the event loop turn every few milliseconds.
+
+    In one go it held up the COPY of the window before, and the next fetch, for as long as it took.
+    """
+    prepared, encoder = Prepared(), _RowEncoder(topic)
+    for span in spans:
+        for start in range(0, len(span.records), RECORDS_A_TURN):
+            records = span.records[start : start + RECORDS_A_TURN]
+            _prepare_records(prepared, encoder, span.partition, records, limits)
+            await asyncio.sleep(0)
+    prepared.sort()
+    return prepared
+
+
+def _prepare_records(
+    prepared: Prepared, encoder: _RowEncoder, partition: int, records: Sequence[Record], limits: EventLimits
+) -> None:
+    add_row, encode = prepared.rows.append, encoder.row
+    for record in records:
+        try:
+            event = decode_record(record.value)
+            severity = check_event(event, limits)
+            if event.timestamp is None or len(record.value or b"") > limits.max_event_bytes:
+                _check_rarities(event, record, limits)
+            add_row(encode(event, severity, partition, record))
+        except RejectedEventError as error:
+            prepared.dead_letters.append(_dead_letter(partition, record, error))
 
 
 def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> None:

@@ -186,6 +186,19 @@ async def test_what_was_put_off_is_told_and_acknowledged_soon_also_when_no_windo
     assert bench.journal[-2:] == ["tell", "ack 0:2"]
 
 
+async def test_stored_records_are_not_kept_while_their_acknowledgement_waits_for_redis() -> None:
+    bench = Bench(batch_size=2)
+    bench.mirror.tells = lambda _: False
+    await bench.start(p0=0)
+    delivered = chunk(0, range(2))
+
+    await bench.deliver(delivered)
+    await until(lambda: "mirror" in bench.journal)
+    await quiet()
+
+    assert len(delivered.records) == 0
+
+
 async def test_the_next_window_is_prepared_while_one_is_written_and_written_after_it() -> None:
     bench = Bench(batch_size=2)
     await bench.start(p0=0)

@@ -28,7 +28,8 @@ install() {
 
 : >"$log"
 printf 'threatlog: installing %s pinned packages, about a minute the first time\n' "$(grep -c '^[a-z].*==' requirements.lock)"
-install --require-hashes -r requirements.lock
+# The lock names everything; pip left to resolve would ask for `coverage[toml]` anew and refuse what it finds.
+install --require-hashes --no-deps -r requirements.lock
 # Not isolated: an isolated build would fetch setuptools once more, unpinned.
 install --no-deps --no-build-isolation -e .
 printf 'threatlog: installed\n'

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -36,7 +37,12 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def heading(command: str) -> str:
+def _stamp(name: str) -> str:
+    now = datetime.now(UTC)
+    return f"Measured on {now:%Y-%m-%d %H:%M} UTC after commit {_commit()}; again: `make bench ARGS={name}`."
+
+
+def heading() -> str:
     """What was measured on what."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
@@ -44,7 +50,7 @@ def heading(command: str) -> str:
         [
             "# Benchmarks",
             "",
-            f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {_commit()}.",
+            "Written by `make bench`.",
             "",
             f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, {platform.platform()}; Python"
             f" {platform.python_version()}, Apache Kafka 4.4.0, PostgreSQL 18 (fsync on), Redis; {packages}.",
@@ -56,6 +62,13 @@ def heading(command: str) -> str:
     )
 
 
+def merged(old: str, measured: dict[str, Section]) -> str:
+    """The page with the measured sections in it; sections that were not measured now stay as they were."""
+    kept = dict(re.findall(r"<!-- (\w+) -->\n(.*?)(?=<!-- \w+ -->\n|\Z)", old, re.DOTALL))
+    texts = kept | {name: section.markdown() + "\n" + _stamp(name) + "\n\n" for name, section in measured.items()}
+    return heading() + "".join(f"<!-- {name} -->\n{texts[name]}" for name in NAMES if name in texts).rstrip() + "\n"
+
+
 def main() -> None:
     """Runs what was named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -63,17 +76,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small and short: to see that all of it works")
     parser.add_argument("--print", dest="only_print", action="store_true", help="do not write docs/benchmarks.md")
     arguments = parser.parse_args()
-    sections: list[Section] = []
+    sections: dict[str, Section] = {}
     for name in arguments.names or NAMES:
         print(f"measuring: {name}", flush=True)
-        sections.append(importlib.import_module(NAMES[name]).run(quick=arguments.quick))
-        print(sections[-1].markdown(), flush=True)
+        sections[name] = importlib.import_module(NAMES[name]).run(quick=arguments.quick)
+        print(sections[name].markdown(), flush=True)
     if not arguments.only_print and not arguments.quick:
         REPORT.parent.mkdir(exist_ok=True)
-        command = " ".join(["make bench", *([f"ARGS='{' '.join(arguments.names)}'"] if arguments.names else [])])
-        REPORT.write_text(heading(command) + "\n".join(section.markdown() for section in sections), encoding="utf-8")
+        old = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
+        REPORT.write_text(merged(old, sections), encoding="utf-8")
         print(f"wrote {REPORT}")
-    missed = [f.name for section in sections for f in section.figures if f.met is False]
+    missed = [f.name for section in sections.values() for f in section.figures if f.met is False]
     if missed:
         print("not met: " + "; ".join(missed))
 

@@ -18,7 +18,7 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.aiokafka_group import consumer_under, give_up_joining, seek_if_assigned
+from stream_app.aiokafka_group import consumer_under, give_up_joining, read_whole_batches, seek_if_assigned
 from stream_app.chunks import BufferedEvents, Chunk, Deliveries, NothingRead
 
 if TYPE_CHECKING:
@@ -163,6 +163,11 @@ class ChunkConsumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    async def on_start(self) -> None:
+        """Connects; from then on it reads whole batches."""
+        await super().on_start()
+        read_whole_batches(self._consumer)
+
     async def on_thread_stop(self) -> None:
         """Leaves the group at once, also in the middle of a rebalance."""
         if self._consumer is not None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -35,6 +36,7 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 # Read-only (a failover), and a database that does not exist yet.
 _TRANSIENT_STATES = frozenset({"25006", "3D000"})
 _REFUSED_CLASSES = ("22", "23", "54")
+_arrival_of = attrgetter("arrival")
 
 
 class _DuplicateKeysError(Exception):
@@ -121,6 +123,8 @@ class PostgresStore:
 
     async def _insert_staged(self, connection: Connection, rows: Sequence[Row]) -> tuple[list[Row], list[DeadLetter]]:
         await connection.execute(sql.CREATE_STAGING)
+        # Of two rows with one (ts, id) the first to come is kept.
+        rows = sorted(rows, key=_arrival_of)
         refused = await self._stage(connection, rows)
         found = await connection.fetch(sql.INSERT_STAGED)
         inserted = {(row["ts_us"], row["id"].bytes) for row in found}

@@ -27,6 +27,7 @@ from ingest_gateway.contract import (
     moment_of,
     time_of_id,
     unix_us,
+    without_null,
 )
 from stream_app.chunks import Record
 from stream_app.fence import Span
@@ -43,12 +44,12 @@ RECORDS_A_TURN: Final = 2500
 # Binary COPY as in the "Binary Format" section of PostgreSQL's page on COPY: a field is a length and its bytes.
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + Struct(">ii").pack(0, 0)
 COPY_TRAILER: Final = Struct(">h").pack(-1)
-LOG_COLUMNS: Final = ("id", "ts", "severity", "source", "message", "attributes", "received_at")
-_FIELDS_THEN_ID: Final = Struct(">hi").pack(7, 16)
+# Time and id come first: rows that are sorted by their bytes are then in the order of the unique index.
+LOG_COLUMNS: Final = ("ts", "id", "severity", "source", "message", "attributes", "received_at")
+_time_and_id: Final = Struct(">hiqi16s").pack  # number of fields | ts | id
 _severity_and_length: Final = Struct(">ihi").pack  # severity | length of source
 _length: Final = Struct(">i").pack
 _null_then_time: Final = Struct(">iiq").pack  # attributes NULL | received_at
-_time: Final = Struct(">iq").pack
 
 
 class SeverityAndSource:
@@ -68,7 +69,6 @@ class Row(msgspec.Struct, gc=False):
     copy_bytes: bytes
     shared: SeverityAndSource
     received_us: int
-    event: EventRecord
     partition: int
     record: Record
 
@@ -77,13 +77,24 @@ class Row(msgspec.Struct, gc=False):
         """The severity's code."""
         return self.shared.severity
 
+    @property
+    def event(self) -> EventRecord:
+        """The event, decoded anew: few are asked for, and keeping all of a window cost half a microsecond each."""
+        event = decode_record(self.record.value)
+        event.attributes = without_null(event.attributes)
+        return event
+
+    @property
+    def arrival(self) -> tuple[int, bytes, int, int]:
+        """What orders rows by (ts, id), and those that repeat it as they came within their partition."""
+        return self.ts_us, self.id, self.partition, self.record.offset
+
     def as_dead_letter(self) -> DeadLetter:
         """This record as one that PostgreSQL refused although our checks let it through."""
         refusal = RejectedEventError("refused_by_store", "PostgreSQL refused the row")
         return _dead_letter(self.partition, self.record, refusal)
 
 
-_by_time_and_id: Final = attrgetter("ts_us", "id")
 _copy_bytes_of: Final = attrgetter("copy_bytes")
 _time_of: Final = attrgetter("ts_us")
 _shared_of: Final = attrgetter("shared")
@@ -118,8 +129,13 @@ class Prepared:
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
     def sort(self) -> None:
-        """Into the order of the index; by key, so that of two equal (ts, id) the first to arrive stays first."""
-        self.rows.sort(key=_by_time_and_id)
+        """Into the order of the index: by their bytes, whose comparing is left to C."""
+        rows = self.rows
+        rows.sort(key=_copy_bytes_of)
+        if rows and rows[-1].ts_us < PG_EPOCH_US:
+            # The bytes of a negative time sort above all others: what is before 2000 belongs in front.
+            later = bisect_left(rows, True, key=lambda row: row.ts_us < PG_EPOCH_US)
+            self.rows = rows[later:] + rows[:later]
 
     def first_reason(self) -> str:
         """Reason and words of the first dead letter."""
@@ -157,9 +173,9 @@ def copy_payload(rows: Sequence[Row]) -> bytes:
 
 def prepare(topic: str, spans: Sequence[Span], limits: EventLimits) -> Prepared:
     """Decodes, checks and encodes every record of the spans; what cannot be stored becomes a dead letter."""
-    prepared, encoder = Prepared(), _RowEncoder(topic)
+    prepared, encoder = Prepared(), _RowEncoder(topic, limits)
     for span in spans:
-        _prepare_records(prepared, encoder, span.partition, span.records, limits)
+        encoder.add(prepared, span.partition, span.records)
     prepared.sort()
     return prepared
 
@@ -169,29 +185,13 @@ async def prepare_by_turns(topic: str, spans: Sequence[Span], limits: EventLimit
 
     In one go it held up the COPY of the window before, and the next fetch, for as long as it took.
     """
-    prepared, encoder = Prepared(), _RowEncoder(topic)
+    prepared, encoder = Prepared(), _RowEncoder(topic, limits)
     for span in spans:
         for start in range(0, len(span.records), RECORDS_A_TURN):
-            records = span.records[start : start + RECORDS_A_TURN]
-            _prepare_records(prepared, encoder, span.partition, records, limits)
+            encoder.add(prepared, span.partition, span.records[start : start + RECORDS_A_TURN])
             await asyncio.sleep(0)
     prepared.sort()
     return prepared
-
-
-def _prepare_records(
-    prepared: Prepared, encoder: _RowEncoder, partition: int, records: Sequence[Record], limits: EventLimits
-) -> None:
-    add_row, encode = prepared.rows.append, encoder.row
-    for record in records:
-        try:
-            event = decode_record(record.value)
-            severity = check_event(event, limits)
-            if event.timestamp is None or len(record.value or b"") > limits.max_event_bytes:
-                _check_rarities(event, record, limits)
-            add_row(encode(event, severity, partition, record))
-        except RejectedEventError as error:
-            prepared.dead_letters.append(_dead_letter(partition, record, error))
 
 
 def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> None:
@@ -217,45 +217,57 @@ def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> D
 class _RowEncoder:
     """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
 
-    __slots__ = ("_received", "_received_tail", "_received_us", "_shared", "_topic_tag")
+    __slots__ = ("_limits", "_received", "_received_tail", "_received_us", "_shared", "_topic_tag")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, limits: EventLimits) -> None:
+        self._limits = limits
         self._topic_tag = crc32(topic.encode())
         self._shared: dict[tuple[str, str], SeverityAndSource] = {}
         self._received: datetime | None = None
         self._received_us = 0
         self._received_tail = b""
 
-    def row(self, event: EventRecord, severity: str, partition: int, record: Record) -> Row:
+    def add(self, prepared: Prepared, partition: int, records: Sequence[Record]) -> None:
+        """Adds each record to the rows, or to the dead letters."""
+        add_row, row, limits = prepared.rows.append, self._row, self._limits
+        for record in records:
+            try:
+                value = record.value
+                event = decode_record(value)
+                severity = check_event(event, limits)
+                if event.timestamp is None or len(value or b"") > limits.max_event_bytes:
+                    _check_rarities(event, record, limits)
+                add_row(row(event, severity, partition, record))
+            except RejectedEventError as error:
+                prepared.dead_letters.append(_dead_letter(partition, record, error))
+
+    def _row(self, event: EventRecord, severity: str, partition: int, record: Record) -> Row:
         """One row. It runs for every event: each call or lookup saved here is a tenth of a microsecond."""
         appended_us = record.timestamp * 1000
-        if event.received_at != self._received or event.received_at is None:
-            self._receive(event.received_at, appended_us)
+        received = event.received_at
+        if received is None or received != self._received:
+            self._receive(received, appended_us)
         tail, received_us = self._received_tail, self._received_us
         # A sender that writes a receipt later than the broker's own is not believed.
         if received_us > appended_us + 999:
             tail, received_us = _null_then_time(-1, 8, appended_us - PG_EPOCH_US), appended_us
         moment = event.timestamp
-        if moment is None:
-            # Absent: the time of receipt, which for a direct record never changes: it is the broker's append time.
-            moment = event.timestamp = moment_of(received_us)
-        since = moment - _PG_EPOCH
+        # Absent: the time of receipt, which for a direct record never changes: it is the broker's append time.
+        since = (moment_of(received_us) if moment is None else moment) - _PG_EPOCH
         pg_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         ts_us = pg_us + PG_EPOCH_US
         if event.id is not None:
             identifier = event.id.int.to_bytes(16, "big")
         else:
             identifier = id_of_position(ts_us, partition, record.offset, self._topic_tag)
-        source = event.source
-        shared = self._shared.get((severity, source)) or self._share(severity, source)
+        shared = self._shared.get((severity, event.source)) or self._share(severity, event.source)
         message = event.message.encode()
+        head = _time_and_id(7, 8, pg_us, 16, identifier)
         if event.attributes:
             attributes = bytes(event.attributes)
             tail = _length(len(attributes)) + attributes + tail[4:]
-        copy_bytes = b"".join(
-            (_FIELDS_THEN_ID, identifier, _time(8, pg_us), shared.copy_bytes, _length(len(message)), message, tail)
-        )
-        return Row(ts_us, identifier, copy_bytes, shared, received_us, event, partition, record)
+        copy_bytes = b"".join((head, shared.copy_bytes, _length(len(message)), message, tail))
+        return Row(ts_us, identifier, copy_bytes, shared, received_us, partition, record)
 
     def _share(self, severity: str, source: str) -> SeverityAndSource:
         code, name = SEVERITY_CODES[severity], source.encode()

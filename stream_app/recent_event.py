@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -47,14 +47,10 @@ def member(event: RecentEvent) -> bytes:
 def member_of_row(row: Row) -> bytes:
     """The member for a row just stored."""
     event = row.event
-    moment = event.timestamp
-    assert moment is not None
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
     return member(
         RecentEvent(
-            event.id or UUID(bytes=row.id),
-            moment,
+            UUID(bytes=row.id),
+            moment_of(row.ts_us),
             SEVERITIES[row.severity],
             event.source,
             event.message,

@@ -10,6 +10,7 @@ from ingest_gateway.contract.checks import (
     check_event,
     checked_attributes,
     severity_of,
+    without_null,
 )
 from ingest_gateway.contract.identity import EPOCH, id_of_digest, id_of_position, moment_of, time_of_id, unix_us
 from ingest_gateway.contract.record import (
@@ -62,4 +63,5 @@ __all__ = [
     "severity_of",
     "time_of_id",
     "unix_us",
+    "without_null",
 ]

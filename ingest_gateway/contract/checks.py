@@ -119,6 +119,11 @@ def checked_attributes(raw: msgspec.Raw, limits: EventLimits) -> msgspec.Raw:
     return msgspec.Raw(content)
 
 
+def without_null(raw: msgspec.Raw) -> msgspec.Raw:
+    """NO_ATTRIBUTES where a sender wrote null."""
+    return NO_ATTRIBUTES if bytes(raw) == b"null" else raw
+
+
 _BRACE, _BRACKET, _BACKSLASH = b"{[\\"
 
 

@@ -42,7 +42,7 @@ def prepared(*records: FakeRecord, partition: int = 0, limits: EventLimits = LIM
 def decoded(result: Prepared) -> list[Decoded]:
     rows = []
     for fields in decode_copy(copy_payload(result.rows)):
-        identifier, ts, severity, source, message, attributes, received = fields
+        ts, identifier, severity, source, message, attributes, received = fields
         assert identifier is not None
         assert ts is not None
         assert severity is not None

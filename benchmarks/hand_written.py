@@ -6,7 +6,6 @@ No Faust, no rollups, no Redis, no metrics: one transaction of a COPY and the of
 from __future__ import annotations
 
 import gc
-import io
 import json
 import sys
 import time
@@ -18,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks.bench_stack import cpu_s
 from ingest_gateway.contract import EventLimits
 from stream_app.fence import Span
+from stream_app.postgres_store import in_one_piece
 from stream_app.prepare import LOG_COLUMNS, copy_payload, prepare
 
 BATCH_SIZE = 10_000
@@ -44,7 +44,7 @@ async def run(bootstrap: str, topic: str, dsn: str, partitions: int, events: int
         rows = prepare(topic, [Span(tp.partition, records) for tp, records in fetched.items()], limits).rows
         async with connection.transaction():
             await connection.copy_to_table(
-                "logs", source=io.BytesIO(copy_payload(rows)), columns=list(LOG_COLUMNS), format="binary"
+                "logs", source=in_one_piece(copy_payload(rows)), columns=list(LOG_COLUMNS), format="binary"
             )
             offsets = {tp.partition: records[-1].offset + 1 for tp, records in fetched.items()}
             await connection.execute(MOVE, list(offsets), list(offsets.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# PostgreSQL. The columns are in migrations/0001_store.sql; these names are used in SQL text by writers and readers.
+# PostgreSQL. The columns are in migrations/*.sql; these names are used in SQL text by writers and readers.
 LOGS: Final = "logs"
 DEFAULT_PARTITION: Final = "logs_default"
 CONSUMER_OFFSETS: Final = "consumer_offsets"
@@ -14,6 +14,8 @@ ROLLUP_HOUR: Final = "log_rollup_hour"
 ROLLUP_TOTAL: Final = "log_rollup_total"
 DEAD_LETTERS: Final = "dead_letters"
 OFFSET_GAPS: Final = "offset_gaps"
+COUNT_MINUTE: Final = "log_count_minute"  # by severity alone, as COUNT_HOUR
+COUNT_HOUR: Final = "log_count_hour"
 PROCESS_METRICS: Final = "process_metrics"
 
 # Redis holds only what can be rebuilt from PostgreSQL.

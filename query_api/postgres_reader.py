@@ -20,7 +20,7 @@ import orjson
 from ingest_gateway.contract import EPOCH, SEVERITIES
 from query_api import sql
 from query_api.absent_ids import AbsentIds
-from query_api.page_search import Shortcuts, event_of, find_newest, find_page, stored_until_of
+from query_api.page_search import event_of, find_newest, find_page, stored_until_of
 from query_api.reading import (
     Counts,
     EventPage,
@@ -124,7 +124,7 @@ class PostgresReader:
         """One page and the total, of one snapshot."""
         async with self._snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
-            return await find_page(snapshot, request, self._topic, Shortcuts(indexed))
+            return await find_page(snapshot, request, self._topic, indexed)
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""

@@ -37,7 +37,7 @@ class QueryFigures:
         self._cache: dict[CacheResult, int] = dict.fromkeys(_CACHE_RESULTS, 0)
         durations = Histogram(
             "threatlog_query_duration_seconds",
-            "Time to answer, by kind of query.",
+            "Time to answer or to fail, by kind of query.",
             ["kind"],
             buckets=_BUCKETS_S,
             registry=registry,
@@ -66,8 +66,8 @@ class QueryFigures:
         self._pool.labels("idle").set_function(lambda: pool_sizes()[1])
         self._redis.set_function(lambda: float(redis_answers()))
 
-    def answered(self, kind: QueryKind, duration_s: float) -> None:
-        """One query was answered with what it asked for."""
+    def ended(self, kind: QueryKind, duration_s: float) -> None:
+        """One query was answered, or failed after this time. One that was refused for its parameters is none."""
         self._queries += 1
         self._latency_sum_ms += duration_s * 1000
         self._latency_histogram[bisect_left(LATENCY_BOUNDS_MS, duration_s * 1000)] += 1

@@ -39,7 +39,7 @@ def stream(
 def query(process: str, queries: int, hits: int, misses: int, silent_s: float = 0.1) -> ProcessFigures:
     figures = QueryFigures(CollectorRegistry())
     for _ in range(queries):
-        figures.answered("query", 0.004)
+        figures.ended("query", 0.004)
     for _ in range(hits):
         figures.cache_answered("hit")
     for _ in range(misses):

@@ -20,9 +20,9 @@ _CACHE_RESULTS: Final[tuple[CacheResult, ...]] = ("hit", "shared", "miss", "bypa
 TOTAL_QUERIES: Final = "total_queries"
 CACHE_HITS: Final = "cache_hits"
 CACHE_MISSES: Final = "cache_misses"
-QUERY_LATENCY_SUM_MS: Final = "query_latency_sum_ms"
-QUERY_LATENCY_COUNT: Final = "query_latency_count"
-QUERY_LATENCY_HISTOGRAM: Final = "query_latency_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
+QUERY_LATENCY_SUM_MS: Final = "query_latency_ms_sum"
+QUERY_LATENCY_COUNT: Final = "query_latency_ms_count"
+QUERY_LATENCY_HISTOGRAM: Final = "query_latency_ms_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
 
 _BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

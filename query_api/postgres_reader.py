@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +34,7 @@ from query_api.reading import (
 from query_api.search import PageRequest, SearchFilter
 from query_api.source_indexed import SourceIndexed
 from query_api.timeline import pieces
+from stream_app.contract import Counters, combined
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Postgres
@@ -91,6 +92,12 @@ class ReaderMemory:
     def empty(cls, now_s: Callable[[], float]) -> ReaderMemory:
         """Nothing yet; with a clock that only grows."""
         return cls(AbsentIds(now_s), SourceIndexed(now_s))
+
+
+def _counters(row: Mapping[str, Any]) -> Counters:
+    """What a process counted that its role's row does not hold already."""
+    counters: Counters = orjson.loads(row["counters"])
+    return counters if row["folded"] is None else combined(counters, orjson.loads(row["folded"]), sign=-1)
 
 
 async def _keep(_connection: object) -> None:
@@ -191,7 +198,7 @@ class PostgresReader:
         async with self._snapshot() as snapshot:
             rows = await snapshot.fetch(sql.FIGURES)
         figures = [
-            ProcessFigures(r["process"], r["role"], orjson.loads(r["counters"]), r["age_s"], r["silent_s"])
+            ProcessFigures(r["process"], r["role"], _counters(r), r["age_s"], r["silent_s"])
             for r in rows
             if r["process"] is not None
         ]

@@ -19,6 +19,7 @@ from stream_app.contract import (
     DEFAULT_PARTITION,
     LOGS,
     PROCESS_METRICS,
+    PROCESS_METRICS_FOLDED,
     ROLLUP_HOUR,
     ROLLUP_MINUTE,
     ROLLUP_TOTAL,
@@ -254,17 +255,18 @@ def positions(topic: str) -> Statement:
     return Statement(
         "SELECT o.partition, o.next_offset, o.stored_until, o.worker, "
         "extract(epoch FROM clock_timestamp() - greatest(o.updated_at, (SELECT max(m.updated_at) "
-        f"FROM {PROCESS_METRICS} m WHERE starts_with(m.process, o.worker || '-'))))::float8 AS silent_s "
+        f"FROM {PROCESS_METRICS} m WHERE m.worker = o.worker)))::float8 AS silent_s "
         f"FROM {CONSUMER_OFFSETS} o WHERE o.topic = $1 ORDER BY o.partition",
         (topic,),
     )
 
 
 FIGURES: Final = Statement(
-    "SELECT t.total, m.process, m.role, m.counters::text AS counters, "
+    "SELECT t.total, m.process, m.role, m.counters::text AS counters, f.counters::text AS folded, "
     "extract(epoch FROM clock_timestamp() - m.started_at)::float8 AS age_s, "
     "extract(epoch FROM clock_timestamp() - m.updated_at)::float8 AS silent_s "
-    f"FROM (SELECT coalesce(sum(n), 0)::bigint AS total FROM {ROLLUP_TOTAL}) AS t LEFT JOIN {PROCESS_METRICS} m ON true"
+    f"FROM (SELECT coalesce(sum(n), 0)::bigint AS total FROM {ROLLUP_TOTAL}) AS t "
+    f"LEFT JOIN {PROCESS_METRICS} m ON true LEFT JOIN {PROCESS_METRICS_FOLDED} f ON f.process = m.process"
 )
 
 

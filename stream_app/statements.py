@@ -89,9 +89,34 @@ ON CONFLICT (ts, id) DO NOTHING
 RETURNING (extract(epoch FROM ts) * 1000000)::bigint AS ts_us, id"""
 
 REPORT_PROCESS: Final = """
-INSERT INTO process_metrics (process, role, started_at, updated_at, counters)
-VALUES ($1, $2, $3, clock_timestamp(), $4::jsonb)
+INSERT INTO process_metrics (process, role, worker, started_at, updated_at, counters)
+VALUES ($1, $2, $3, $4, clock_timestamp(), $5::jsonb)
 ON CONFLICT (process) DO UPDATE SET updated_at = excluded.updated_at, counters = excluded.counters"""
+
+# The row of a role has its name and is never heard of. Without $1: a rate does not add up. Not all at once: adding up
+# holds the worker's event loop.
+SILENT_PROCESSES: Final = """
+SELECT m.process, m.role, (m.counters - $1::text)::text AS counters, f.counters::text AS folded
+FROM process_metrics m LEFT JOIN process_metrics_folded f USING (process)
+WHERE m.updated_at < clock_timestamp() - interval '1 hour' AND m.process <> m.role
+ORDER BY m.process LIMIT 200 FOR UPDATE OF m"""
+
+ROLE_COUNTERS: Final = "SELECT counters::text AS counters FROM process_metrics WHERE process = $1 FOR UPDATE"
+
+WRITE_ROLE: Final = """
+INSERT INTO process_metrics (process, role, started_at, updated_at, counters)
+VALUES ($1, $1, to_timestamp(0), to_timestamp(0), $2::text::jsonb)
+ON CONFLICT (process) DO UPDATE SET counters = excluded.counters"""
+
+REMOVE_SILENT: Final = """
+WITH gone AS (DELETE FROM process_metrics WHERE process = ANY($1::text[]) RETURNING process, counters)
+INSERT INTO process_metrics_folded (process, counters) SELECT process, counters - $2::text FROM gone
+ON CONFLICT (process) DO UPDATE SET counters = excluded.counters, folded_at = excluded.folded_at"""
+
+# By then nothing of the process is left that could report again.
+FORGET_FOLDED: Final = """
+DELETE FROM process_metrics_folded f WHERE folded_at < clock_timestamp() - interval '30 days'
+AND NOT EXISTS (SELECT FROM process_metrics m WHERE m.process = f.process)"""
 
 RECENT: Final = """
 SELECT id, ts, severity, source, message, attributes, received_at FROM logs

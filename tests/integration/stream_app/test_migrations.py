@@ -49,3 +49,12 @@ async def test_an_older_worker_cannot_store_what_would_not_be_counted(
         await observer.execute(MOVE_OFFSETS_0001)
     await write(postgres, record(2))
     assert await postgres.offsets() == {0: 3}
+
+
+async def test_rows_of_processes_get_their_workers_name(observer: Observer) -> None:
+    await apply(observer, "0003_silent_processes.rollback.sql")
+    for process, role in (("stream-a-1-1764", "stream"), ("query-a-1-1764", "query")):
+        await observer.execute("INSERT INTO process_metrics VALUES ($1, $2, now(), now(), '{}')", process, role)
+    await apply(observer, "0003_silent_processes.sql")
+    found = await observer.fetch("SELECT process, worker FROM process_metrics ORDER BY 1")
+    assert [tuple(row) for row in found] == [("query-a-1-1764", None), ("stream-a-1-1764", "stream-a-1")]

@@ -48,6 +48,8 @@ _ROLLUPS: Final = (
     "INSERT INTO log_rollup_hour SELECT date_trunc('hour', bucket), severity, source, sum(n) FROM log_rollup_minute"
     " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     "INSERT INTO log_rollup_total SELECT severity, source, sum(n) FROM log_rollup_hour GROUP BY 1, 2",
+    "INSERT INTO log_count_minute SELECT bucket, severity, sum(n) FROM log_rollup_minute GROUP BY 1, 2 ORDER BY 1, 2",
+    "INSERT INTO log_count_hour SELECT bucket, severity, sum(n) FROM log_rollup_hour GROUP BY 1, 2 ORDER BY 1, 2",
 )
 
 

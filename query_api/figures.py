@@ -18,8 +18,9 @@ ALIVE_WITHIN_S: Final = 5.0
 class MetricsAnswer(msgspec.Struct, frozen=True):
     """Counts since the first start of any process; latencies of all events and queries. None: there was none yet.
 
-    Percentiles are read from histograms whose bounds are 15 % apart. `uptime_seconds` is that of the oldest process
-    that is alive. `ingestion_rate` is events stored per second over the last ten seconds.
+    Percentiles are read from histograms whose bounds are 15 % apart. Queries that failed count like others; one that
+    was refused for its parameters is none. `uptime_seconds` is that of the oldest process that is alive.
+    `ingestion_rate` is events stored per second over the last ten seconds.
     """
 
     ingestion_rate: float

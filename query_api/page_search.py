@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -18,7 +18,8 @@ from query_api.search import PageRequest, SearchFilter
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_A_DAY: Final = timedelta(days=1)
+# How far back the newest events of some severities are looked for; after the last of these, in all time.
+_LOOKED_BACK: Final = (timedelta(days=1), timedelta(days=8), timedelta(days=64))
 
 Row = Mapping[str, Any]
 
@@ -29,49 +30,40 @@ class Snapshot(Protocol):
     async def fetch(self, statement: sql.Statement) -> Sequence[Row]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Shortcuts:
-    """What makes some ways to a page quicker; every choice of them finds the same.
-
-    `source_indexed`: times of partitions with an index by source. `dense_per_hour`: with this many matching events an
-    hour, a scan from the newest end meets a page of them sooner than minutes are found.
-    """
-
-    source_indexed: Sequence[Window] = ()
-    dense_per_hour: int = 3000
-
-
-async def find_page(snapshot: Snapshot, request: PageRequest, topic: str, shortcuts: Shortcuts) -> EventPage:
+async def find_page(
+    snapshot: Snapshot, request: PageRequest, topic: str, source_indexed: Sequence[Window] = ()
+) -> EventPage:
     """The page, its exact total and the stored positions, of one snapshot.
 
     1. The total, from rollups and edges; a cursor brings it along.
-    2. With severity or source: the hours that hold the newest matching events, and where those are few in an hour,
-       the minutes. Found by rollups, so that a rare source does not cost a scan of everything else. Where there is
-       an index by source, hours do.
-    3. The rows, of these stretches of time only.
+    2. With severity or source: the stretches of time that hold the page's events. Found by rollups, so that a rare
+       source does not cost a scan of everything else.
+    3. The rows, of these stretches only.
+
+    `source_indexed` are the times of partitions with an index by source; they make it quicker and find the same.
     """
     total, stored_until = await _total(snapshot, request, topic)  # 1
     if total == 0 and request.cursor is None:
         return EventPage(0, (), has_more=False, stored_until_us=stored_until)
     statement = sql.page(request)
     if request.filter.is_narrowed:
-        statement = await _narrowed_page(snapshot, request, shortcuts)  # 2
+        statement = sql.page_within(request, await _stretches(snapshot, request, source_indexed))  # 2
     rows = await snapshot.fetch(statement)  # 3
     events = [event_of(row) for row in rows[: request.limit]]
     return EventPage(total, events, len(rows) > request.limit, stored_until)
 
 
 async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: datetime, limit: int) -> list[LoggedEvent]:
-    """The newest events up to `latest`. Those of a severity that is rare are looked for as in a page, in the last day
-    first: the rollups of all time are large.
+    """The newest events up to `latest`. Of some severities they are looked for as in a page, in ever longer ranges:
+    counts of all time are many.
     """
     if not severities:
         return [event_of(row) for row in await snapshot.fetch(sql.recent(latest, limit))]
     rows: Sequence[Row] = ()
     end = latest + _MICROSECOND
-    for start in (end - _A_DAY, EARLIEST):
+    for start in (*(max(end - back, EARLIEST) for back in _LOOKED_BACK), EARLIEST):
         request = PageRequest(SearchFilter(start, end, tuple(sorted(severities))), limit)
-        rows = await snapshot.fetch(await _narrowed_page(snapshot, request, Shortcuts()))
+        rows = await snapshot.fetch(sql.page_within(request, await _stretches(snapshot, request)))
         if len(rows) >= limit:
             break
     return [event_of(row) for row in rows[:limit]]
@@ -86,27 +78,39 @@ async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[
     return row["total"], stored_until_of(row)
 
 
-async def _narrowed_page(snapshot: Snapshot, request: PageRequest, shortcuts: Shortcuts) -> sql.Statement:
-    wanted, cursor = request.filter, request.cursor
-    within = Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
+async def _stretches(snapshot: Snapshot, request: PageRequest, source_indexed: Sequence[Window] = ()) -> list[Window]:
+    """The newest stretches of time that together hold one more event than the page needs, or all there are.
+
+    1. The hours with matching events.
+    2. Where an index by source finds them at once, the hour will do.
+    3. Of the other hours, the minutes: so rows that do not match are met only in minutes where one does.
+    """
+    wanted, within = request.filter, _below_cursor(request)
     need = request.limit + request.offset + 1
-    hours = await snapshot.fetch(sql.matching_buckets(wanted, HOUR, [within], _whole(within, HOUR), need))
-    windows = joined((hour["bucket"] for hour in hours), HOUR, within)
-    if windows and len(hours) <= 2 and sum(hour["n"] for hour in hours) >= shortcuts.dense_per_hour * len(hours):
-        newest_part = replace(wanted, start=windows[-1].start, end=windows[0].end)
-        return sql.page(replace(request, filter=newest_part))
-    quick: set[datetime] = set()
-    if wanted.source is not None:
-        quick = {hour["bucket"] for hour in hours if _holds(shortcuts.source_indexed, hour["bucket"])}
-        # What the hours say about severities makes the look at their minutes several times cheaper.
-        found = reduce(or_, (hour["severities"] for hour in hours), 0)
-        wanted = replace(wanted, severities=tuple(code for code in range(len(SEVERITIES)) if found >> code & 1))
-    windows = joined((hour["bucket"] for hour in hours if hour["bucket"] not in quick), HOUR, within)
-    minutes: Sequence[Row] = ()
-    if windows:
-        minutes = await snapshot.fetch(sql.matching_buckets(wanted, MINUTE, windows, _whole(within, MINUTE), need))
-    visited = joined((minute["bucket"] for minute in minutes), MINUTE, within)
-    return sql.page_within(request, visited + joined(sorted(quick, reverse=True), HOUR, within))
+    hours = await snapshot.fetch(sql.matching_buckets(wanted, HOUR, [within], _whole(within, HOUR), need))  # 1
+    indexed = source_indexed if wanted.source is not None else ()
+    found = joined((hour["bucket"] for hour in hours if _holds(indexed, hour["bucket"])), HOUR, within)  # 2
+    others = [hour for hour in hours if not _holds(indexed, hour["bucket"])]
+    if others:
+        found += await _minutes(snapshot, wanted, others, within, need)  # 3
+    return found
+
+
+async def _minutes(
+    snapshot: Snapshot, wanted: SearchFilter, hours: Sequence[Row], within: Window, need: int
+) -> list[Window]:
+    """The minutes of these hours that hold matching events."""
+    searched = joined((hour["bucket"] for hour in hours), HOUR, within)
+    # What the hours say about severities makes the look at their minutes several times cheaper.
+    met = reduce(or_, (hour["severities"] for hour in hours), 0)
+    narrowed = replace(wanted, severities=tuple(code for code in range(len(SEVERITIES)) if met >> code & 1))
+    minutes = await snapshot.fetch(sql.matching_buckets(narrowed, MINUTE, searched, _whole(within, MINUTE), need))
+    return joined((minute["bucket"] for minute in minutes), MINUTE, within)
+
+
+def _below_cursor(request: PageRequest) -> Window:
+    wanted, cursor = request.filter, request.cursor
+    return Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
 
 
 def _holds(windows: Sequence[Window], hour: datetime) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,7 @@ import orjson
 from ingest_gateway.contract import EPOCH, SEVERITIES
 from query_api import sql
 from query_api.absent_ids import AbsentIds
-from query_api.page_search import Shortcuts, event_of, find_newest, find_page, stored_until_of
+from query_api.page_search import event_of, find_newest, find_page, stored_until_of
 from query_api.reading import (
     Counts,
     EventPage,
@@ -34,6 +34,7 @@ from query_api.reading import (
 from query_api.search import PageRequest, SearchFilter
 from query_api.source_indexed import SourceIndexed
 from query_api.timeline import pieces
+from stream_app.contract import Counters, combined
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Postgres
@@ -93,6 +94,12 @@ class ReaderMemory:
         return cls(AbsentIds(now_s), SourceIndexed(now_s))
 
 
+def _counters(row: Mapping[str, Any]) -> Counters:
+    """What a process counted that its role's row does not hold already."""
+    counters: Counters = orjson.loads(row["counters"])
+    return counters if row["folded"] is None else combined(counters, orjson.loads(row["folded"]), sign=-1)
+
+
 async def _keep(_connection: object) -> None:
     """Instead of asyncpg's RESET ALL: no session changes anything, and the way there and back would cost as a query."""
 
@@ -124,7 +131,7 @@ class PostgresReader:
         """One page and the total, of one snapshot."""
         async with self._snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
-            return await find_page(snapshot, request, self._topic, Shortcuts(indexed))
+            return await find_page(snapshot, request, self._topic, indexed)
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
@@ -191,7 +198,7 @@ class PostgresReader:
         async with self._snapshot() as snapshot:
             rows = await snapshot.fetch(sql.FIGURES)
         figures = [
-            ProcessFigures(r["process"], r["role"], orjson.loads(r["counters"]), r["age_s"], r["silent_s"])
+            ProcessFigures(r["process"], r["role"], _counters(r), r["age_s"], r["silent_s"])
             for r in rows
             if r["process"] is not None
         ]

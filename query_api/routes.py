@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,7 @@ from query_api.reading import FiguresStore
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures, QueryKind
 from threatlog.process.http_metrics import Scope, metrics_response
+from threatlog.process.problems import Problem
 
 QUERY_PATH: Final = "/api/v1/logs/query"
 RECENT_PATH: Final = "/api/v1/logs/recent"
@@ -78,9 +80,16 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
     def counted(kind: QueryKind, answer: Callable[[Request], Awaitable[bytes]]) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
-            response = _json(await answer(request))
-            parts.figures.answered(kind, time.perf_counter() - started)
-            return response
+            is_question = True
+            try:
+                return _json(await answer(request))
+            except Problem as problem:
+                is_question = problem.status != HTTPStatus.UNPROCESSABLE_ENTITY
+                raise
+            finally:
+                # Those that failed too, or the slowest of all would not be among the latencies.
+                if is_question:
+                    parts.figures.ended(kind, time.perf_counter() - started)
 
         return endpoint
 

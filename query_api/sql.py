@@ -14,9 +14,12 @@ from query_api.search import PageRequest, SearchFilter
 from query_api.timeline import HOUR, Level, Piece, Window, floor_to
 from stream_app.contract import (
     CONSUMER_OFFSETS,
+    COUNT_HOUR,
+    COUNT_MINUTE,
     DEFAULT_PARTITION,
     LOGS,
     PROCESS_METRICS,
+    PROCESS_METRICS_FOLDED,
     ROLLUP_HOUR,
     ROLLUP_MINUTE,
     ROLLUP_TOTAL,
@@ -25,7 +28,8 @@ from stream_app.contract import (
 COLUMNS: Final = "id, ts, severity, source, message, attributes, received_at"
 NEWEST_FIRST: Final = "ORDER BY ts DESC, id DESC"
 TOP_SOURCES: Final = 100
-_TABLES: Final = {Level.HOURS: ROLLUP_HOUR, Level.MINUTES: ROLLUP_MINUTE, Level.ROWS: LOGS}
+_BY_SOURCE: Final = {Level.HOURS: ROLLUP_HOUR, Level.MINUTES: ROLLUP_MINUTE, Level.ROWS: LOGS}
+_OF_ALL_SOURCES: Final = {Level.HOURS: COUNT_HOUR, Level.MINUTES: COUNT_MINUTE, Level.ROWS: LOGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +89,29 @@ def stored_until(topic: str) -> Statement:
 def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     """One row: the exact number of matching events, and how far each partition is stored."""
     arguments = _Arguments()
+    counted = _counted(arguments, wanted, cut)
+    return arguments.statement(
+        f"SELECT coalesce(sum(n), 0)::bigint AS total, {_stored_until(arguments, topic)} FROM ({counted}) AS counted"
+    )
+
+
+def _counted(arguments: _Arguments, wanted: SearchFilter, cut: Sequence[Piece], *keys: str) -> str:
+    """Signed counts `n` of the pieces, each by `keys`; to be added up. Without source they cost the same for any number
+    of sources.
+    """
     narrowed = _narrowed(arguments, wanted)
-    terms = [_count(arguments, piece, narrowed) for piece in cut]
-    return arguments.statement(f"SELECT ({''.join(terms) or '0'})::bigint AS total, {_stored_until(arguments, topic)}")
-
-
-def _count(arguments: _Arguments, piece: Piece, narrowed: str) -> str:
-    sign = "+" if piece.is_added else "-"
-    if piece.level is Level.ROWS:
-        counted, column = "count(*)", "ts"
-    else:
-        counted, column = "coalesce(sum(n), 0)", "bucket"
-    bounds = _bounds(arguments, column, piece.start, piece.end)
-    return f" {sign} (SELECT {counted} FROM {_TABLES[piece.level]} WHERE {bounds}{narrowed})"
+    tables = _BY_SOURCE if wanted.source is not None or "source" in keys else _OF_ALL_SOURCES
+    selected = "".join(f"{key}, " for key in keys)
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    parts = []
+    for piece in cut:
+        column, n = ("ts", "count(*)") if piece.level is Level.ROWS else ("bucket", "sum(n)")
+        sign = "" if piece.is_added else "-"
+        bounds = _bounds(arguments, column, piece.start, piece.end)
+        parts.append(
+            f"SELECT {selected}{sign}{n}::bigint AS n FROM {tables[piece.level]} WHERE {bounds}{narrowed}{grouped}"
+        )
+    return " UNION ALL ".join(parts)
 
 
 def page(request: PageRequest) -> Statement:
@@ -149,7 +163,8 @@ def matching_buckets(
     """
     arguments = _Arguments()
     narrowed = _narrowed(arguments, wanted)
-    table = ROLLUP_HOUR if step == HOUR else ROLLUP_MINUTE
+    tables = _BY_SOURCE if wanted.source is not None else _OF_ALL_SOURCES
+    table = tables[Level.HOURS if step == HOUR else Level.MINUTES]
     starts = arguments.add([floor_to(window.start, step) for window in within])
     ends = arguments.add([window.end for window in within])
     counted = f"bucket >= {arguments.add(whole.start)} AND bucket < {arguments.add(whole.end)}"
@@ -223,17 +238,7 @@ def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     The row 'all' has in `severity` nothing and in `sources` how many sources there are.
     """
     arguments = _Arguments()
-    narrowed = _narrowed(arguments, wanted)
-    parts = []
-    for piece in cut:
-        sign = "" if piece.is_added else "-"
-        column, n = ("ts", "count(*)") if piece.level is Level.ROWS else ("bucket", "sum(n)")
-        bounds = _bounds(arguments, column, piece.start, piece.end)
-        parts.append(
-            f"SELECT severity, source, {sign}{n}::bigint AS n FROM {_TABLES[piece.level]} "
-            f"WHERE {bounds}{narrowed} GROUP BY severity, source"
-        )
-    cells = " UNION ALL ".join(parts) or "SELECT 0::smallint AS severity, ''::text AS source, 0::bigint AS n"
+    cells = _counted(arguments, wanted, cut, "severity", "source")
     return arguments.statement(
         f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("
         "SELECT source, sum(n)::bigint AS n FROM cells GROUP BY source HAVING sum(n) > 0) "
@@ -250,17 +255,18 @@ def positions(topic: str) -> Statement:
     return Statement(
         "SELECT o.partition, o.next_offset, o.stored_until, o.worker, "
         "extract(epoch FROM clock_timestamp() - greatest(o.updated_at, (SELECT max(m.updated_at) "
-        f"FROM {PROCESS_METRICS} m WHERE starts_with(m.process, o.worker || '-'))))::float8 AS silent_s "
+        f"FROM {PROCESS_METRICS} m WHERE m.worker = o.worker)))::float8 AS silent_s "
         f"FROM {CONSUMER_OFFSETS} o WHERE o.topic = $1 ORDER BY o.partition",
         (topic,),
     )
 
 
 FIGURES: Final = Statement(
-    "SELECT t.total, m.process, m.role, m.counters::text AS counters, "
+    "SELECT t.total, m.process, m.role, m.counters::text AS counters, f.counters::text AS folded, "
     "extract(epoch FROM clock_timestamp() - m.started_at)::float8 AS age_s, "
     "extract(epoch FROM clock_timestamp() - m.updated_at)::float8 AS silent_s "
-    f"FROM (SELECT coalesce(sum(n), 0)::bigint AS total FROM {ROLLUP_TOTAL}) AS t LEFT JOIN {PROCESS_METRICS} m ON true"
+    f"FROM (SELECT coalesce(sum(n), 0)::bigint AS total FROM {ROLLUP_TOTAL}) AS t "
+    f"LEFT JOIN {PROCESS_METRICS} m ON true LEFT JOIN {PROCESS_METRICS_FOLDED} f ON f.process = m.process"
 )
 
 

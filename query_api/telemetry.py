@@ -20,9 +20,9 @@ _CACHE_RESULTS: Final[tuple[CacheResult, ...]] = ("hit", "shared", "miss", "bypa
 TOTAL_QUERIES: Final = "total_queries"
 CACHE_HITS: Final = "cache_hits"
 CACHE_MISSES: Final = "cache_misses"
-QUERY_LATENCY_SUM_MS: Final = "query_latency_sum_ms"
-QUERY_LATENCY_COUNT: Final = "query_latency_count"
-QUERY_LATENCY_HISTOGRAM: Final = "query_latency_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
+QUERY_LATENCY_SUM_MS: Final = "query_latency_ms_sum"
+QUERY_LATENCY_COUNT: Final = "query_latency_ms_count"
+QUERY_LATENCY_HISTOGRAM: Final = "query_latency_ms_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
 
 _BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -37,7 +37,7 @@ class QueryFigures:
         self._cache: dict[CacheResult, int] = dict.fromkeys(_CACHE_RESULTS, 0)
         durations = Histogram(
             "threatlog_query_duration_seconds",
-            "Time to answer, by kind of query.",
+            "Time to answer or to fail, by kind of query.",
             ["kind"],
             buckets=_BUCKETS_S,
             registry=registry,
@@ -66,8 +66,8 @@ class QueryFigures:
         self._pool.labels("idle").set_function(lambda: pool_sizes()[1])
         self._redis.set_function(lambda: float(redis_answers()))
 
-    def answered(self, kind: QueryKind, duration_s: float) -> None:
-        """One query was answered with what it asked for."""
+    def ended(self, kind: QueryKind, duration_s: float) -> None:
+        """One query was answered, or failed after this time. One that was refused for its parameters is none."""
         self._queries += 1
         self._latency_sum_ms += duration_s * 1000
         self._latency_histogram[bisect_left(LATENCY_BOUNDS_MS, duration_s * 1000)] += 1

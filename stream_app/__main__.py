@@ -27,6 +27,7 @@ from stream_app.pipeline_parts import Parts, Policy
 from stream_app.positions import Positions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect
+from stream_app.silent_processes import SilentProcesses
 from stream_app.snapshot import PostgresSnapshots
 from stream_app.status_server import serve_status
 from stream_app.upkeep import Identity, Keeping, Upkeep
@@ -161,8 +162,9 @@ def _build(settings: Settings) -> _Worker:
     app = build_app(settings, pipeline, name)
     kafka.app = app
     positions = Positions(lambda: consumer_under(app.consumer), topic)
-    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, figures)
-    identity = Identity(f"{name}-{int(time.time())}", _now())
+    silent = SilentProcesses(slow_store)
+    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, silent, figures)
+    identity = Identity(f"{name}-{int(time.time())}", name, _now())
     upkeep = Upkeep(identity, keeping, positions, lambda: pipeline.stored_offsets, lambda: app.buffered.count)
     worker = _Worker(app, pipeline, positions, upkeep, registry)
     app.upkeep = upkeep

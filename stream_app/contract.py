@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
-# PostgreSQL. The columns are in migrations/0001_store.sql; these names are used in SQL text by writers and readers.
+# PostgreSQL. The columns are in migrations/*.sql; these names are used in SQL text by writers and readers.
 LOGS: Final = "logs"
 DEFAULT_PARTITION: Final = "logs_default"
 CONSUMER_OFFSETS: Final = "consumer_offsets"
 ROLLUP_MINUTE: Final = "log_rollup_minute"
 ROLLUP_HOUR: Final = "log_rollup_hour"
 ROLLUP_TOTAL: Final = "log_rollup_total"
+COUNT_MINUTE: Final = "log_count_minute"  # by severity alone, as COUNT_HOUR
+COUNT_HOUR: Final = "log_count_hour"
 DEAD_LETTERS: Final = "dead_letters"
 OFFSET_GAPS: Final = "offset_gaps"
 PROCESS_METRICS: Final = "process_metrics"
+PROCESS_METRICS_FOLDED: Final = "process_metrics_folded"  # how much of a process its role's row counts already
 
 # Redis holds only what can be rebuilt from PostgreSQL.
 RECENT_EVENTS: Final = 1000  # newest by event time, kept overall and for each severity
@@ -27,11 +32,35 @@ MAX_RECENT_AHEAD_S: Final = 600
 # `process_metrics.counters` of the stream application. Latency is from received to stored.
 STORED_EVENTS: Final = "stored_events"
 STORED_PER_SECOND: Final = "stored_per_second"
-LATENCY_SUM_MS: Final = "ingestion_latency_sum_ms"
-LATENCY_COUNT: Final = "ingestion_latency_count"
-LATENCY_HISTOGRAM: Final = "ingestion_latency_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
-# Each bound is 1.15 times the one before: a percentile read from it is right to within 15 %.
-LATENCY_BOUNDS_MS: Final = tuple(round(1.15**step, 3) for step in range(1, 90))
+# Another shape of the histogram needs other names for all three: what is added up over processes must be of one kind.
+LATENCY_SUM_MS: Final = "ingestion_latency_ms_sum"
+LATENCY_COUNT: Final = "ingestion_latency_ms_count"
+LATENCY_HISTOGRAM: Final = "ingestion_latency_ms_histogram"  # counts of LATENCY_BOUNDS_MS, and one above the last
+# From 0.05 ms, faster than any answer, to a day, longer than an outage. Each bound is 1.15 times the one before: a
+# percentile read from it is right to within 15 %.
+LATENCY_BOUNDS_MS: Final = tuple(round(0.05 * 1.15**step, 5) for step in range(154))
+
+
+# Numbers and lists of numbers, by name.
+Counters = Mapping[str, object]
+
+
+def combined(ours: Counters, theirs: Counters, sign: int = 1) -> Counters:
+    """`ours` with `theirs` added, or taken off when `sign` is -1. What is neither number nor list is left out."""
+    return {
+        name: value
+        for name in {**ours, **theirs}
+        if (value := _combined(ours.get(name, 0), theirs.get(name, 0), sign)) is not None
+    }
+
+
+def _combined(ours: object, theirs: object, sign: int) -> object:
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return ours + sign * theirs
+    our_counts, their_counts = ours or [], theirs or []
+    if isinstance(our_counts, list) and isinstance(their_counts, list):
+        return [a + sign * b for a, b in zip_longest(our_counts, their_counts, fillvalue=0)]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

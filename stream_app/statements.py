@@ -12,14 +12,14 @@ SELECT partition, next_offset FROM consumer_offsets WHERE topic = $1 AND partiti
 
 # A partition never seen before starts where its log starts; `stored_until` says that nothing is known to be stored yet.
 CREATE_OFFSETS: Final = """
-INSERT INTO consumer_offsets (topic, partition, next_offset, stored_until, worker)
-SELECT $1, p, o, to_timestamp(0), $4 FROM unnest($2::int[], $3::bigint[]) AS v (p, o)
+INSERT INTO consumer_offsets (topic, partition, next_offset, counted_offset, stored_until, worker)
+SELECT $1, p, o, o, to_timestamp(0), $4 FROM unnest($2::int[], $3::bigint[]) AS v (p, o)
 ON CONFLICT (topic, partition) DO NOTHING"""
 
 MOVE_OFFSETS: Final = """
 UPDATE consumer_offsets AS c
-SET next_offset = v.o, stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), worker = $5,
-    updated_at = clock_timestamp()
+SET next_offset = v.o, counted_offset = v.o, worker = $5,
+    stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), updated_at = clock_timestamp()
 FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
 WHERE c.topic = $1 AND c.partition = v.p"""
 
@@ -30,7 +30,9 @@ SET stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), worker
 FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
 WHERE c.topic = $1 AND c.partition = v.p AND c.next_offset >= v.o"""
 
-# Rows are locked in one order (minutes, hours, totals; each sorted), so that two workers never wait in a circle.
+# Rows are locked in one order, so that two workers never wait in a circle: sorted within a table, and the tables in the
+# order of the last SELECT's branches, which run one after the other. The counts without source come last: all workers
+# share those few rows, and hold them only from here to the commit.
 ADD_TO_ROLLUPS: Final = """
 WITH cells AS (
     -- Division cuts towards zero, so an hour before 1970 is counted down to instead.
@@ -49,10 +51,20 @@ WITH cells AS (
     INSERT INTO log_rollup_total AS t (severity, source, n)
     SELECT severity, source, sum(n) FROM cells GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (severity, source) DO UPDATE SET n = t.n + excluded.n RETURNING severity, source, n
+), all_minutes AS (
+    INSERT INTO log_count_minute AS t (bucket, severity, n)
+    SELECT minute, severity, sum(n) FROM cells GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, severity) DO UPDATE SET n = t.n + excluded.n RETURNING 1
+), all_hours AS (
+    INSERT INTO log_count_hour AS t (bucket, severity, n)
+    SELECT hour, severity, sum(n) FROM cells GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (bucket, severity) DO UPDATE SET n = t.n + excluded.n RETURNING 1
 )
 SELECT extract(epoch FROM bucket)::bigint / 60 AS minute, severity, source, n FROM minutes
 UNION ALL SELECT NULL, severity, source, n FROM totals
-UNION ALL SELECT NULL, NULL, NULL, count(*) FROM hours"""
+UNION ALL SELECT NULL, NULL, NULL, count(*) FROM hours
+UNION ALL SELECT NULL, NULL, NULL, count(*) FROM all_minutes
+UNION ALL SELECT NULL, NULL, NULL, count(*) FROM all_hours"""
 
 ADD_DEAD_LETTERS: Final = """
 INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at)
@@ -77,9 +89,34 @@ ON CONFLICT (ts, id) DO NOTHING
 RETURNING (extract(epoch FROM ts) * 1000000)::bigint AS ts_us, id"""
 
 REPORT_PROCESS: Final = """
-INSERT INTO process_metrics (process, role, started_at, updated_at, counters)
-VALUES ($1, $2, $3, clock_timestamp(), $4::jsonb)
+INSERT INTO process_metrics (process, role, worker, started_at, updated_at, counters)
+VALUES ($1, $2, $3, $4, clock_timestamp(), $5::jsonb)
 ON CONFLICT (process) DO UPDATE SET updated_at = excluded.updated_at, counters = excluded.counters"""
+
+# The row of a role has its name and is never heard of. Without $1: a rate does not add up. Not all at once: adding up
+# holds the worker's event loop.
+SILENT_PROCESSES: Final = """
+SELECT m.process, m.role, (m.counters - $1::text)::text AS counters, f.counters::text AS folded
+FROM process_metrics m LEFT JOIN process_metrics_folded f USING (process)
+WHERE m.updated_at < clock_timestamp() - interval '1 hour' AND m.process <> m.role
+ORDER BY m.process LIMIT 200 FOR UPDATE OF m"""
+
+ROLE_COUNTERS: Final = "SELECT counters::text AS counters FROM process_metrics WHERE process = $1 FOR UPDATE"
+
+WRITE_ROLE: Final = """
+INSERT INTO process_metrics (process, role, started_at, updated_at, counters)
+VALUES ($1, $1, to_timestamp(0), to_timestamp(0), $2::text::jsonb)
+ON CONFLICT (process) DO UPDATE SET counters = excluded.counters"""
+
+REMOVE_SILENT: Final = """
+WITH gone AS (DELETE FROM process_metrics WHERE process = ANY($1::text[]) RETURNING process, counters)
+INSERT INTO process_metrics_folded (process, counters) SELECT process, counters - $2::text FROM gone
+ON CONFLICT (process) DO UPDATE SET counters = excluded.counters, folded_at = excluded.folded_at"""
+
+# By then nothing of the process is left that could report again.
+FORGET_FOLDED: Final = """
+DELETE FROM process_metrics_folded f WHERE folded_at < clock_timestamp() - interval '30 days'
+AND NOT EXISTS (SELECT FROM process_metrics m WHERE m.process = f.process)"""
 
 RECENT: Final = """
 SELECT id, ts, severity, source, message, attributes, received_at FROM logs

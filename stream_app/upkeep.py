@@ -1,4 +1,4 @@
-"""What a worker does besides windows: positions at partition ends, its own figures, day partitions, the watchdog."""
+"""What a worker does besides windows: positions at partition ends, its own figures, day partitions, old figures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from stream_app.outcomes import StoreUnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror
+from stream_app.silent_processes import SilentProcesses
 
 log = logging.getLogger(__name__)
 SAMPLE_INTERVAL_S = 0.1
 REPORT_INTERVAL_S = 1.0
-PARTITIONS_INTERVAL_S = 60.0
+TABLES_INTERVAL_S = 60.0
 STOP_WITHIN_S = 1.0
 
 
@@ -34,9 +35,10 @@ class Positions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this worker is, in `process_metrics` and in `consumer_offsets.worker`."""
+    """Who this worker is: `worker` in `consumer_offsets`, and with its start `process` in `process_metrics`."""
 
     process: str
+    worker: str
     started_at: datetime
 
 
@@ -49,6 +51,7 @@ class Keeping:
     mirror: RedisMirror
     days: DayPartitions
     closed_days: DayPartitions
+    silent: SilentProcesses
     figures: StreamFigures
 
 
@@ -78,7 +81,7 @@ class Upkeep:
         loops = (
             (self._sample, SAMPLE_INTERVAL_S),
             (self._report, REPORT_INTERVAL_S),
-            (self._keep_partitions, PARTITIONS_INTERVAL_S),
+            (self._keep_tables, TABLES_INTERVAL_S),
         )
         self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
 
@@ -123,11 +126,13 @@ class Upkeep:
             sql.REPORT_PROCESS,
             self._identity.process,
             "stream",
+            self._identity.worker,
             self._identity.started_at,
             self._keeping.figures.counters().decode(),
         )
         self.store_answers = True
 
-    async def _keep_partitions(self) -> None:
+    async def _keep_tables(self) -> None:
         await self._keeping.days.make_ahead()
+        await self._keeping.silent.fold()
         await self._keeping.closed_days.index_closed()

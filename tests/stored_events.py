@@ -14,15 +14,9 @@ import msgspec
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES, unix_us
 from query_api.reading import LoggedEvent
+from stream_app.statements import ADD_TO_ROLLUPS
 
-_ADD_TO_BUCKETS = (
-    "INSERT INTO {table} AS t (bucket, severity, source, n) VALUES ($1, $2, $3, $4)"
-    " ON CONFLICT (bucket, severity, source) DO UPDATE SET n = t.n + excluded.n"
-)
-_ADD_TO_TOTAL = (
-    "INSERT INTO log_rollup_total AS t (severity, source, n) VALUES ($1, $2, $3)"
-    " ON CONFLICT (severity, source) DO UPDATE SET n = t.n + excluded.n"
-)
+_MINUTE_US = 60_000_000
 
 
 async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: Sequence[LoggedEvent]) -> None:
@@ -39,22 +33,16 @@ async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: S
         )
         for event in events
     ]
-    minutes = Counter((ts.replace(second=0, microsecond=0), severity, source) for _, ts, severity, source, *_ in rows)
-    hours: Counter[tuple[datetime, int, str]] = Counter()
-    totals: Counter[tuple[int, str]] = Counter()
-    for (minute, severity, source), n in minutes.items():
-        hours[minute.replace(minute=0), severity, source] += n
-        totals[severity, source] += n
+    cells = Counter((unix_us(ts) // _MINUTE_US, severity, source) for _, ts, severity, source, *_ in rows)
+    columns = [[cell[i] for cell in cells] for i in range(3)]
     async with connection.transaction():
         await connection.executemany(
             "INSERT INTO logs (id, ts, severity, source, message, attributes, received_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7)",
             rows,
         )
-        for table, cells in (("log_rollup_minute", minutes), ("log_rollup_hour", hours)):
-            statement = _ADD_TO_BUCKETS.format(table=table)
-            await connection.executemany(statement, [(*cell, n) for cell, n in sorted(cells.items())])
-        await connection.executemany(_ADD_TO_TOTAL, [(*cell, n) for cell, n in sorted(totals.items())])
+        if cells:
+            await connection.fetch(ADD_TO_ROLLUPS, *columns, list(cells.values()))
 
 
 async def store_positions(
@@ -97,7 +85,13 @@ def random_events(rng: random.Random, number: int, start: datetime, end: datetim
 def _event(rng: random.Random, ts: datetime, source: str) -> LoggedEvent:
     attributes: Any = msgspec.Raw(b'{"n":  %d}' % rng.randrange(100)) if rng.random() < 0.3 else msgspec.UNSET
     return LoggedEvent(
-        UUID(int=(unix_us(ts) // 1000 << 80) | 8 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)),
+        UUID(
+            int=(max(unix_us(ts), 0) // 1000 << 80)
+            | 8 << 76
+            | rng.getrandbits(12) << 64
+            | 2 << 62
+            | rng.getrandbits(62)
+        ),
         ts,
         rng.choices(SEVERITIES, [50, 20, 15, 10, 5])[0],
         source,

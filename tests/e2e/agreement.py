@@ -23,14 +23,16 @@ _OFFSETS = "SELECT partition, next_offset FROM consumer_offsets WHERE topic = $1
 # What a rollup says and the rows do not, and the other way round; no rows when they agree.
 _ROLLUP_DIFFERENCES = """
 WITH counted AS (
-    SELECT {cell} AS bucket, severity, source, count(*) AS n FROM logs GROUP BY 1, 2, 3
-), kept AS (SELECT {bucket} AS bucket, severity, source, n FROM {table})
+    SELECT {cell} AS bucket, severity, {source} AS source, count(*) AS n FROM logs GROUP BY 1, 2, 3
+), kept AS (SELECT {bucket} AS bucket, severity, {source} AS source, n FROM {table})
 (SELECT 'only in {table}' AS side, * FROM (SELECT * FROM kept EXCEPT ALL SELECT * FROM counted) a)
 UNION ALL (SELECT 'only in logs', * FROM (SELECT * FROM counted EXCEPT ALL SELECT * FROM kept) b) LIMIT 5"""
 _ROLLUPS = (
-    ("log_rollup_minute", "date_trunc('minute', ts)", "bucket"),
-    ("log_rollup_hour", "date_trunc('hour', ts)", "bucket"),
-    ("log_rollup_total", "0", "0"),
+    ("log_rollup_minute", "date_trunc('minute', ts)", "bucket", "source"),
+    ("log_rollup_hour", "date_trunc('hour', ts)", "bucket", "source"),
+    ("log_rollup_total", "0", "0", "source"),
+    ("log_count_minute", "date_trunc('minute', ts)", "bucket", "''"),
+    ("log_count_hour", "date_trunc('hour', ts)", "bucket", "''"),
 )
 _MINUTES = """
 SELECT extract(epoch FROM date_trunc('minute', ts))::bigint / 60 AS minute, severity, source, count(*) AS n
@@ -103,8 +105,8 @@ class Agreement:
 
     async def _rollup_differences(self) -> list[Any]:
         found = []
-        for table, cell, bucket in _ROLLUPS:
-            text = _ROLLUP_DIFFERENCES.format(table=table, cell=cell, bucket=bucket)
+        for table, cell, bucket, source in _ROLLUPS:
+            text = _ROLLUP_DIFFERENCES.format(table=table, cell=cell, bucket=bucket, source=source)
             found += [tuple(row) for row in await self._postgres.fetch(text)]
         return found
 

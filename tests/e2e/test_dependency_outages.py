@@ -28,6 +28,8 @@ _TABLES = (
     "log_rollup_minute",
     "log_rollup_hour",
     "log_rollup_total",
+    "log_count_minute",
+    "log_count_hour",
     "dead_letters",
     "offset_gaps",
 )

@@ -184,7 +184,7 @@ async def test_the_worker_reports_its_figures(shared_stack: Stack, worker: Worke
     await rows_of(shared_stack, "reported", 5)
 
     async def reported() -> bool:
-        counters = "(counters->>'stored_events')::int, (counters->>'ingestion_latency_count')::int, role"
+        counters = "(counters->>'stored_events')::int, (counters->>'ingestion_latency_ms_count')::int, role"
         (row,) = await tables.fetch(f"SELECT {counters} FROM process_metrics")
         return tuple(row) == (await tables.count(), await tables.count(), "stream")
 

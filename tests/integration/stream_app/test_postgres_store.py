@@ -34,6 +34,31 @@ async def test_hours_add_up_to_the_rows(postgres: PostgresAdapter) -> None:
         )
         assert difference == []
         assert (await postgres.store.fetch(f"SELECT sum(n)::int AS n FROM {table}"))[0]["n"] == 8
+        counts = await postgres.store.fetch(f"SELECT * FROM log_count_{unit} ORDER BY 1, 2")
+        sums = f"SELECT bucket, severity, sum(n)::bigint FROM {table} GROUP BY 1, 2 ORDER BY 1, 2"
+        assert counts == await postgres.store.fetch(sums)
+
+
+@pytest.mark.integration
+async def test_workers_that_count_in_the_same_cells_never_wait_in_a_circle(stack: Stack) -> None:
+    """A deadlock would end one of them with StoreUnavailableError."""
+    stamps = [f"2026-11-24T{hour:02}:{minute:02}:00Z" for hour in (9, 10) for minute in range(0, 60, 7)]
+    stores = [PostgresStore(stack.settings.postgres, TOPIC, f"worker-{n}") for n in range(4)]
+
+    async def store(partition: int) -> None:
+        # Each meets the shared cells in an order of its own.
+        order = stamps[partition * 4 :] + stamps[: partition * 4]
+        for start in range(0, 15 * len(order), len(order)):
+            records = [record(start + n, timestamp=t, severity=("HIGH", "LOW")[n % 2]) for n, t in enumerate(order)]
+            offsets = await stores[partition].positions({partition: start})
+            await stores[partition].write(window([chunk(partition, records)], offsets))
+
+    await asyncio.gather(*(store(partition) for partition in range(4)))
+
+    found = await stores[0].fetch("SELECT sum(n)::int AS n FROM log_count_minute")
+    assert found[0]["n"] == 4 * 15 * len(stamps)
+    for opened in stores:
+        await opened.close()
 
 
 @pytest.mark.integration

@@ -204,6 +204,17 @@ class Tables:
         )
         for left, right in (both, both[::-1]):
             assert await self.fetch(f"{left} EXCEPT {right}") == []
+        await self._assert_counts_equal_rollups()
+
+    async def _assert_counts_equal_rollups(self) -> None:
+        """The counts of all sources are the sums over sources."""
+        for unit in ("minute", "hour"):
+            both = (
+                f"SELECT bucket, severity, n FROM log_count_{unit}",
+                f"SELECT bucket, severity, sum(n) FROM log_rollup_{unit} GROUP BY 1, 2",
+            )
+            for left, right in (both, both[::-1]):
+                assert await self.fetch(f"{left} EXCEPT {right}") == []
 
 
 class RedisKeysOf:

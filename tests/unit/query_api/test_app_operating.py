@@ -11,6 +11,7 @@ import pytest
 
 from query_api import openapi_examples as examples
 from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from query_api.telemetry import QUERY_LATENCY_COUNT, TOTAL_QUERIES
 from tests.unit.query_api.app_bench import HOUR, Bench, page
 
 
@@ -34,6 +35,26 @@ async def test_trouble_of_the_store_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (status, code, retryable)
     assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    "trouble", [None, StoreUnavailableError("away"), QueryTimeoutError("slow"), RuntimeError("bug")]
+)
+async def test_queries_that_failed_are_counted_with_their_time(
+    bench: Bench, client: httpx.AsyncClient, trouble: Exception | None
+) -> None:
+    bench.reader.trouble = trouble
+    await client.get("/api/v1/logs/query", params=HOUR)
+    counters = bench.figures.counters()
+    assert (counters[TOTAL_QUERIES], counters[QUERY_LATENCY_COUNT]) == (1, 1)
+
+
+async def test_an_absent_event_is_an_answer_and_a_refused_parameter_is_no_query(
+    bench: Bench, client: httpx.AsyncClient
+) -> None:
+    assert (await client.get(f"/api/v1/logs/{UUID(int=1)}")).status_code == 404
+    assert (await client.get("/api/v1/logs/query")).status_code == 422
+    assert bench.figures.counters()[TOTAL_QUERIES] == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from query_api import sql
 from query_api.search import Cursor, PageRequest, SearchFilter
-from query_api.timeline import HOUR, Window, pieces
+from query_api.timeline import HOUR, MINUTE, Window, pieces
 from tests.unit.query_api.builders import NOON, search_filter
 
 HOSTILE = "x'; DROP TABLE logs; --"
@@ -54,6 +54,20 @@ def test_every_argument_is_used_and_none_is_missing(severities: tuple[int, ...],
     for statement in statements(search_filter(severities=severities, source=source)):
         used = {int(number) for number in re.findall(r"\$(\d+)", statement.text)}
         assert used == set(range(1, len(statement.arguments) + 1)), statement.text
+
+
+@pytest.mark.parametrize("severities", [(), (4,), (1, 4)])
+def test_without_source_nothing_counted_by_source_is_read(severities: tuple[int, ...]) -> None:
+    """So a total costs the same with any number of sources."""
+    wanted = search_filter(start=NOON - timedelta(days=1, seconds=90), severities=severities)
+    cut = pieces(wanted.start, wanted.end)
+    for statement in (
+        sql.total(wanted, cut, "t"),
+        sql.matching_buckets(wanted, HOUR, [WITHIN], WITHIN, 10),
+        sql.matching_buckets(wanted, MINUTE, [WITHIN], WITHIN, 10),
+    ):
+        assert "log_count_" in statement.text
+        assert "log_rollup_" not in statement.text
 
 
 def test_the_name_of_a_partition_is_quoted() -> None:

@@ -26,6 +26,7 @@ class FakeParts:
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
     indexed: int = 0
+    folded: int = 0
 
     def assigned(self) -> list[int]:
         return list(self.at_end)
@@ -47,14 +48,17 @@ class FakeParts:
     async def make_ahead(self) -> None:
         """Nothing to make."""
 
+    async def fold(self) -> None:
+        self.folded += 1
+
     async def index_closed(self) -> None:
         self.indexed += 1
 
 
 def upkeep_of(parts: Any, stored: Callable[[], dict[int, int]]) -> Upkeep:
     figures = StreamFigures(CollectorRegistry(), lambda: 0.0, lambda: range(1))
-    identity = Identity("stream-test", datetime(2026, 11, 24, tzinfo=UTC))
-    return Upkeep(identity, Keeping(parts, parts, parts, parts, parts, figures), parts, stored, lambda: 7)
+    identity = Identity("stream-test-7", "stream-test", datetime(2026, 11, 24, tzinfo=UTC))
+    return Upkeep(identity, Keeping(parts, parts, parts, parts, parts, parts, figures), parts, stored, lambda: 7)
 
 
 async def test_only_partitions_stored_to_their_end_move() -> None:
@@ -76,7 +80,7 @@ async def test_with_no_partition_at_its_end_nothing_moves_and_figures_are_still_
     await upkeep.stop()
 
     assert (parts.moved, parts.mirrored) == ([], [])
-    assert parts.reports[0][:2] == ("stream-test", "stream")
+    assert parts.reports[0][:3] == ("stream-test-7", "stream", "stream-test")
 
 
 async def test_the_store_answers_once_a_report_was_written() -> None:
@@ -94,7 +98,7 @@ async def test_trouble_of_any_kind_is_tried_again() -> None:
     upkeep = upkeep_of(parts, dict)
     upkeep.start()
     await until(lambda: parts.reports)
-    assert parts.indexed == 1
+    assert (parts.indexed, parts.folded) == (1, 1)
     await upkeep.stop()
 
 

@@ -1,0 +1,2 @@
+DROP TABLE process_metrics_folded;
+ALTER TABLE process_metrics DROP COLUMN worker;

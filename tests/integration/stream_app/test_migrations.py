@@ -1,0 +1,60 @@
+"""What an upgrade finds is counted as what comes after it, and a worker of before it stores nothing more."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from stream_app.migrate import MIGRATIONS
+from tests.contract.stores import PostgresAdapter, write
+from tests.fakes.kafka_records import record
+from tests.integration.stream_app.conftest import Observer
+from tests.integration.stream_app.workers import Tables
+from tests.servers import Stack
+
+pytestmark = pytest.mark.integration
+# As the worker of migration 0001 moved its offsets.
+MOVE_OFFSETS_0001 = "UPDATE consumer_offsets SET next_offset = next_offset + 1"
+
+
+async def apply(connection: Observer, name: str) -> None:
+    async with connection.transaction():
+        await connection.execute((MIGRATIONS / name).read_text())
+
+
+async def test_counts_without_source_are_made_from_what_is_there(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
+    stamps = ["2026-11-24T09:59:59Z", "2026-11-24T10:00:00Z", "2026-11-24T10:59:59Z", "1969-12-31T23:30:00Z"]
+    await write(postgres, *(record(n, timestamp=stamp, source=f"s{n % 3}") for n, stamp in enumerate(stamps * 3)))
+
+    await apply(observer, "0002_counts.rollback.sql")
+    await apply(observer, "0002_counts.sql")
+
+    await Tables(stack).assert_rollups_equal_rows()
+    assert await observer.fetchval("SELECT sum(n)::int FROM log_count_hour") == 12
+    await write(postgres, record(12))
+    await Tables(stack).assert_rollups_equal_rows()
+
+
+async def test_an_older_worker_cannot_store_what_would_not_be_counted(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    await write(postgres, record(0))
+    await apply(observer, "0002_counts.rollback.sql")
+    await observer.execute(MOVE_OFFSETS_0001)
+    await apply(observer, "0002_counts.sql")
+
+    with pytest.raises(asyncpg.CheckViolationError):
+        await observer.execute(MOVE_OFFSETS_0001)
+    await write(postgres, record(2))
+    assert await postgres.offsets() == {0: 3}
+
+
+async def test_rows_of_processes_get_their_workers_name(observer: Observer) -> None:
+    await apply(observer, "0003_silent_processes.rollback.sql")
+    for process, role in (("stream-a-1-1764", "stream"), ("query-a-1-1764", "query")):
+        await observer.execute("INSERT INTO process_metrics VALUES ($1, $2, now(), now(), '{}')", process, role)
+    await apply(observer, "0003_silent_processes.sql")
+    found = await observer.fetch("SELECT process, worker FROM process_metrics ORDER BY 1")
+    assert [tuple(row) for row in found] == [("query-a-1-1764", None), ("stream-a-1-1764", "stream-a-1")]

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from query_api.kafka_lag import KafkaLog
 from query_api.lag_monitor import Clocks, LagMonitor, LagReport
-from query_api.postgres_reader import PostgresReader, ReaderMemory, open_pool
+from query_api.postgres_reader import PostgresReader, ReaderMemory
+from query_api.postgres_sessions import connections
 from threatlog.process.settings import Settings
 
 _STATEMENT_TIMEOUT_S: Final = 3.0
@@ -39,8 +40,9 @@ def _now() -> datetime:
 
 async def _run(settings: Settings, *, watch: bool) -> int:
     topic = settings.kafka.topic
-    pool = await open_pool(settings.postgres, _STATEMENT_TIMEOUT_S)
-    store = PostgresReader(pool, topic, _STATEMENT_TIMEOUT_S, ReaderMemory.empty(time.monotonic))
+    store = PostgresReader(
+        await connections(settings.postgres, _STATEMENT_TIMEOUT_S), topic, ReaderMemory.empty(time.monotonic)
+    )
     kafka = KafkaLog(settings.kafka.bootstrap_servers, topic, _now)
     monitor = LagMonitor(topic, kafka, store, Clocks(_now, time.monotonic))
     console = Console()

@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from query_api.answers import json_body
+from query_api.answers import json_body, metrics_body
+from query_api.completeness import Lag
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
@@ -39,9 +40,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class LagSource(Protocol):
-    """The whole report about the lag."""
+    """The whole report about the lag, and the one line of it."""
 
     def report(self) -> LagReport: ...
+    def lag(self) -> Lag: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute
 
     async def metrics(request: Request) -> Response:
         read_query(request.scope["query_string"], ())
-        return _json(json_body(metrics_answer(*await parts.figures_store.figures())))
+        figures = metrics_answer(*await parts.figures_store.figures())
+        return _json(metrics_body(figures, parts.lag.report(), parts.lag.lag()))
 
     async def lag(request: Request) -> Response:
         read_query(request.scope["query_string"], ())

@@ -133,5 +133,6 @@ def marked(answer: Answer, lag: Lag) -> bytes:
 
 def metrics_body(figures: MetricsAnswer, report: LagReport, lag: Lag) -> bytes:
     """The JSON of the figures, followed by how complete what is stored was when last looked at."""
-    about = {"complete_until": report.complete_until, "incomplete_reason": report.detail, "lag": lag}
+    reason = report.detail if report.complete_until is None else None
+    about = {"complete_until": report.complete_until, "incomplete_reason": reason, "lag": lag}
     return _encode(figures)[:-1] + b"," + _encode(about)[1:]

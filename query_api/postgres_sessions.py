@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # What a session may take besides one statement's time: connecting, the way there and back.
 GRACE_S: Final = 1.0
+# The longest wait for one's turn: who waits longer is better told so.
+_WAIT_S: Final = 5.0
 # The process's own looks are short, so waiting long for one of their connections says that they got no answer.
 _OWN_WAIT_S: Final = 1.0
 _BEGIN: Final = sql.Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -191,7 +193,7 @@ async def connections(settings: Postgres, statement_timeout_s: float) -> Connect
     return Connections(
         PostgresSessions(
             await open_pool(settings, statement_timeout_s, queries),
-            SessionLimits(queries, statement_timeout_s, statement_timeout_s),
+            SessionLimits(queries, min(_WAIT_S, statement_timeout_s), statement_timeout_s),
         ),
         PostgresSessions(
             await open_pool(settings, statement_timeout_s, own), SessionLimits(own, _OWN_WAIT_S, statement_timeout_s)

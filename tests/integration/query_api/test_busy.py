@@ -14,6 +14,9 @@ from tests.unit.query_api.builders import logged_event
 
 pytestmark = pytest.mark.integration
 
+_CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'threatlog-query' AND datname = current_database()"
+)
 EVENTS = [logged_event(n) for n in range(20)]
 
 
@@ -35,6 +38,7 @@ def test_slow_queries_are_timeouts_and_leave_the_process_ready(stack: Stack, spa
                 assert ready == 200
                 _, lag = await asyncio.to_thread(api.get, "/api/v1/lag")
                 assert "PostgreSQL" not in (lag["detail"] or "")
+                assert await connection.fetchval(_CONNECTIONS) <= 4
             answers = [task.result() for task in asking]
         await connection.close()
         return [(status, problem["code"]) for status, problem in answers]

@@ -21,7 +21,8 @@ from query_api.kafka_lag import KafkaLog
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.page_cache import CachePolicy, PageCache
-from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory, open_pool
+from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory
+from query_api.postgres_sessions import connections
 from query_api.recent_lists import RecentReader
 from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
@@ -91,9 +92,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 
 async def _open_clients(settings: Settings) -> _Clients:
     timeout_s = settings.query.statement_timeout
-    pool = await open_pool(settings.postgres, timeout_s)
     return _Clients(
-        PostgresReader(pool, settings.kafka.topic, timeout_s, ReaderMemory.empty(time.monotonic)),
+        PostgresReader(
+            await connections(settings.postgres, timeout_s), settings.kafka.topic, ReaderMemory.empty(time.monotonic)
+        ),
         RedisReader(
             connect(settings.redis),
             RedisKeys(settings.redis.key_prefix),

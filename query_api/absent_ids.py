@@ -1,4 +1,4 @@
-"""Remembers for a few seconds which ids a search of every partition did not find."""
+"""Remembers for two seconds which ids a search of every partition did not find, and which are searched for now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from query_api.reading import StoredUntil
+from query_api.reading import LoggedEvent, StoredUntil
+from query_api.single_flight import SingleFlight
 
 KEPT_S: Final = 2.0
 _MOST: Final = 10_000
@@ -21,6 +22,7 @@ class AbsentIds:
         self._found: dict[UUID, tuple[float, StoredUntil]] = {}
         # Such a search reads the index of every partition; several at once would starve the quick ones.
         self.one_search_at_a_time = asyncio.Lock()
+        self.searches: SingleFlight[UUID, tuple[LoggedEvent | None, StoredUntil]] = SingleFlight(now_s)
 
     def get(self, identifier: UUID) -> StoredUntil | None:
         """How far the store was when this id was last searched for in vain; None when that is not known."""

@@ -1,4 +1,4 @@
-"""The bodies of answers: encoded once, and marked as cached without being encoded again."""
+"""The bodies of answers: encoded once, and given their age and the lag without being encoded again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 
 from ingest_gateway.contract import moment_of, unix_us
 from query_api.completeness import Completeness, Lag
+from query_api.figures import MetricsAnswer
+from query_api.lag_monitor import LagReport
 from query_api.page_cache import Answer
 from query_api.pagination import encode_cursor
 from query_api.reading import Counts, EventPage, LoggedEvent
@@ -20,7 +22,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class PageAnswer(msgspec.Struct, frozen=True):
-    """GET /api/v1/logs/query. `total` is exact as of `total_complete_until`: the first page's, when by cursor."""
+    """GET /api/v1/logs/query, less the lag.
+
+    `total` is exact as of `total_complete_until`: the first page's, when by cursor.
+    """
 
     total: int
     count: int
@@ -29,7 +34,6 @@ class PageAnswer(msgspec.Struct, frozen=True):
     complete_until: datetime | None
     incomplete_reason: str | None
     total_complete_until: datetime | None
-    lag: Lag
 
 
 class RecentAnswer(msgspec.Struct, frozen=True):
@@ -51,7 +55,7 @@ class Remainder(msgspec.Struct, frozen=True):
 
 
 class StatsAnswer(msgspec.Struct, frozen=True):
-    """GET /api/v1/stats."""
+    """GET /api/v1/stats, less the lag."""
 
     start_time: datetime
     end_time: datetime
@@ -61,10 +65,9 @@ class StatsAnswer(msgspec.Struct, frozen=True):
     other: Remainder
     complete_until: datetime | None
     incomplete_reason: str | None
-    lag: Lag
 
 
-def page_body(request: PageRequest, page: EventPage, complete: Completeness, lag: Lag) -> bytes:
+def page_body(request: PageRequest, page: EventPage, complete: Completeness) -> bytes:
     """The JSON of a page."""
     complete_us = None if complete.complete_until is None else unix_us(complete.complete_until)
     total_us = complete_us if request.cursor is None else request.cursor.total_complete_until_us
@@ -81,7 +84,6 @@ def page_body(request: PageRequest, page: EventPage, complete: Completeness, lag
             complete.complete_until,
             complete.reason,
             None if total_us is None else moment_of(total_us),
-            lag,
         )
     )
 
@@ -93,7 +95,7 @@ def recent_body(recent: RecentEvents, complete: Completeness, lag: Lag) -> bytes
     )
 
 
-def stats_body(wanted: SearchFilter, counts: Counts, complete: Completeness, lag: Lag) -> bytes:
+def stats_body(wanted: SearchFilter, counts: Counts, complete: Completeness) -> bytes:
     """The JSON of the counts of a range."""
     listed = sum(counts.by_source.values())
     return _encode(
@@ -106,7 +108,6 @@ def stats_body(wanted: SearchFilter, counts: Counts, complete: Completeness, lag
             Remainder(counts.sources - len(counts.by_source), counts.total - listed),
             complete.complete_until,
             complete.reason,
-            lag,
         )
     )
 
@@ -122,8 +123,16 @@ def json_body(value: object) -> bytes:
     return _encode(value)
 
 
-def marked(answer: Answer) -> bytes:
-    """The body with `cached` and `age_ms` put before everything else."""
-    if answer.age_s is None:
-        return b'{"cached":false,"age_ms":0,' + answer.body[1:]
-    return b'{"cached":true,"age_ms":%d,' % round(answer.age_s * 1000) + answer.body[1:]
+def marked(answer: Answer, lag: Lag) -> bytes:
+    """The body with `cached` and `age_ms` put before everything else, and behind it the lag as it is known now."""
+    head = b'{"cached":false,"age_ms":0,'
+    if answer.age_s is not None:
+        head = b'{"cached":true,"age_ms":%d,' % round(answer.age_s * 1000)
+    return b"".join((head, memoryview(answer.body)[1:-1], b',"lag":', _encode(lag), b"}"))
+
+
+def metrics_body(figures: MetricsAnswer, report: LagReport, lag: Lag) -> bytes:
+    """The JSON of the figures, followed by how complete what is stored was when last looked at."""
+    reason = report.detail if report.complete_until is None else None
+    about = {"complete_until": report.complete_until, "incomplete_reason": reason, "lag": lag}
+    return _encode(figures)[:-1] + b"," + _encode(about)[1:]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from query_api.openapi import describe
-from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 from query_api.routes import Parts, operator_routes, query_routes
 from query_api.telemetry import QueryFigures
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics
 from threatlog.process.problems import Problem, install_problem_handlers
+
+# The same query may well succeed when others are done, and finds in memory what it has read; at once it would only
+# add to what makes it slow.
+_TIMED_OUT_RETRY_AFTER_S: Final = 10
 
 
 def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
@@ -36,10 +42,15 @@ def _install_store_handlers(app: FastAPI, figures: QueryFigures) -> None:
         figures.unavailable()
         return Problem(503, "postgres_unavailable", str(error)).response()
 
+    async def on_busy(_request: Request, error: Exception) -> Response:
+        figures.turned_away()
+        return Problem(503, "busy", str(error)).response()
+
     async def on_timeout(_request: Request, error: Exception) -> Response:
         figures.timed_out()
         detail = f"{error}; a shorter time range, or one more filter, is quicker"
-        return Problem(504, "query_timeout", detail).response()
+        return Problem(504, "query_timeout", detail, retry_after_s=_TIMED_OUT_RETRY_AFTER_S).response()
 
+    app.add_exception_handler(StoreBusyError, on_busy)
     app.add_exception_handler(StoreUnavailableError, on_unavailable)
     app.add_exception_handler(QueryTimeoutError, on_timeout)

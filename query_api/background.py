@@ -39,9 +39,10 @@ class Reporter:
 
 @contextlib.asynccontextmanager
 async def running(monitor: LagMonitor, reporter: Reporter) -> AsyncIterator[None]:
-    """Both loops, until the block ends; then the figures are written once more."""
+    """All loops, until the block ends; then the figures are written once more."""
     tasks = [
-        asyncio.create_task(_repeat(monitor.refresh, REFRESH_INTERVAL_S)),
+        asyncio.create_task(_repeat(monitor.refresh_positions, REFRESH_INTERVAL_S)),
+        asyncio.create_task(_repeat(monitor.refresh_ends, REFRESH_INTERVAL_S)),
         asyncio.create_task(_repeat(reporter.report, REPORT_INTERVAL_S)),
     ]
     try:

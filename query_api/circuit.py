@@ -6,22 +6,27 @@ from collections.abc import Callable
 from typing import Final
 
 OPEN_S: Final = 1.0
+# Fewer failures, or a success as young as this, say more about a busy machine than about the service.
+FAILURES: Final = 3
+SUCCESS_COUNTS_S: Final = 1.0
 
 
 class Circuit:
-    """Open for a second after a failure: nothing is asked. Then one question is let through to find out.
+    """Open for a second after three failures in a row, when nothing succeeded in the last second: nothing is asked.
 
-    While that one is under way the others are still turned away; its success closes the circuit, its failure opens it
-    for another second.
+    Then one question is let through to find out. While that one is under way the others are still turned away; its
+    success closes the circuit, its failure opens it for another second.
     """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._open_until_s: float | None = None
+        self._failures = 0
+        self._succeeded_s: float | None = None
 
     @property
     def is_closed(self) -> bool:
-        """Whether the last question was answered."""
+        """Whether questions are asked."""
         return self._open_until_s is None
 
     def may_ask(self) -> bool:
@@ -37,7 +42,13 @@ class Circuit:
     def succeeded(self) -> None:
         """It answered."""
         self._open_until_s = None
+        self._failures = 0
+        self._succeeded_s = self._now_s()
 
     def failed(self) -> None:
         """It did not."""
-        self._open_until_s = self._now_s() + OPEN_S
+        self._failures += 1
+        now_s = self._now_s()
+        answers = self._succeeded_s is not None and now_s - self._succeeded_s < SUCCESS_COUNTS_S
+        if self._open_until_s is not None or (self._failures >= FAILURES and not answers):
+            self._open_until_s = now_s + OPEN_S

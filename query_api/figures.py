@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from query_api import telemetry as names
-from query_api.reading import ProcessFigures
+from query_api.reading import ALIVE_WITHIN_S, ProcessFigures
 from stream_app import contract
-
-# A process that lives writes its row each second.
-ALIVE_WITHIN_S: Final = 5.0
 
 
 class MetricsAnswer(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class KafkaLog:
         self._topic = topic
         self._now = now
         self._consumer: Any = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def ends(self) -> PartitionEnds:
         """First and end offset of every partition. Raises KafkaUnavailableError within `TIMEOUT_S`."""

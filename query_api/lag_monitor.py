@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ import msgspec
 from ingest_gateway.contract import unix_us
 from query_api.completeness import UNKNOWN_LAG, Completeness, Lag, PartitionEnds, completeness
 from query_api.kafka_lag import KafkaUnavailableError
-from query_api.lag import OldestUnstored, PartitionLag, Sample, TotalLag, partition_lags, total_lag
+from query_api.lag import OldestUnstored, PartitionLag, Sample, TotalLag, When, partition_lags, total_lag
 from query_api.reading import PositionReader, QueryTimeoutError, StoredPosition, StoredUntil, StoreUnavailableError
 
 log = logging.getLogger(__name__)
@@ -66,19 +67,33 @@ class LagMonitor:
         self._trouble: dict[str, str] = {}
 
     async def refresh(self) -> None:
-        """Asks both once more. What cannot be asked stays as it was known, and is said to be stale."""
-        try:
-            self._ends = await self._log_ends.ends()
-            self._trouble.pop("kafka", None)
-        except KafkaUnavailableError as error:
-            self._note("kafka", error)
+        """Asks both once more, at once. What cannot be asked stays as it was known, and is said to be stale."""
+        await asyncio.gather(self._ask_ends(), self.refresh_positions())
+        await self._look_closer()
+
+    async def refresh_ends(self) -> None:
+        """Asks Kafka once more."""
+        await self._ask_ends()
+        await self._look_closer()
+
+    async def refresh_positions(self) -> None:
+        """Asks PostgreSQL once more; apart, so that a Kafka that is silent does not make workers look so."""
         try:
             self._positions = await self._position_reader.positions()
             self._positions_at = self._clocks.now()
             self._trouble.pop("postgres", None)
         except (StoreUnavailableError, QueryTimeoutError) as error:
             self._note("postgres", error)
-        if not self._trouble and self._ends is not None:
+
+    async def _ask_ends(self) -> None:
+        try:
+            self._ends = await self._log_ends.ends()
+            self._trouble.pop("kafka", None)
+        except KafkaUnavailableError as error:
+            self._note("kafka", error)
+
+    async def _look_closer(self) -> None:
+        if not self._trouble and self._ends is not None and self._positions_at is not None:
             self._sample(self._ends)
             await self._look_at_oldest(self._ends)
 
@@ -88,8 +103,9 @@ class LagMonitor:
 
     def _sample(self, ends: PartitionEnds) -> None:
         now_s = self._clocks.monotonic_s()
-        stored = sum(position.next_offset for position in self._positions)
-        self._samples.append(Sample(now_s, sum(end for _, end in ends.offsets.values()), stored))
+        following = {position.partition: position.next_offset for position in self._positions}
+        stored = {partition: following.get(partition, first) for partition, (first, _) in ends.offsets.items()}
+        self._samples.append(Sample(now_s, {partition: end for partition, (_, end) in ends.offsets.items()}, stored))
         while now_s - self._samples[0].at_s > RATE_WINDOW_S:
             self._samples.popleft()
 
@@ -128,7 +144,7 @@ class LagMonitor:
         """The one line about lag that stands in every answer."""
         if self._ends is None or self._positions_at is None:
             return UNKNOWN_LAG
-        entries = partition_lags(self._ends, self._positions, {}, self._ends.as_of, 0.0)
+        entries = partition_lags(self._ends, self._positions, {}, When(self._ends.as_of, 0.0))
         return Lag(sum(entry.lag for entry in entries), self._as_of(), self._is_stale())
 
     def report(self) -> LagReport:
@@ -140,7 +156,7 @@ class LagMonitor:
             return LagReport(self._topic, (), None, None, None, stale=True, detail=detail)
         now = self._clocks.now()
         silence_s = (now - self._positions_at).total_seconds()
-        entries = partition_lags(self._ends, self._positions, self._oldest, now, silence_s)
+        entries = partition_lags(self._ends, self._positions, self._oldest, When(now, silence_s, self._samples))
         total = total_lag(entries, self._samples)
         complete = completeness({p.partition: unix_us(p.stored_until) for p in self._positions}, self._ends)
         return LagReport(

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_ALIASES
+from query_api.absent_ids import KEPT_S
 from query_api.openapi_examples import EVENT, EVENT_ANSWER, HEALTH, LAG, METRICS, PAGE, RECENT, STATS
 from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
@@ -59,28 +60,33 @@ _PAGE_TEXT: Final = (
     "`total` is the exact number of matching events, counted in the same snapshot as the page. `next_cursor`, sent as "
     "`cursor` with the same other parameters, gives the next page at the same cost however deep; its `total` is then "
     "the first page's, exact as of `total_complete_until`. Every event acknowledged before `complete_until` is in the "
-    "answer; where that is null, `incomplete_reason` says why. An answer may be repeated from a cache: `cached` and "
-    "`age_ms` say so. It is never older than `cache.ttl`, or `cache.open_range_ttl` while the range is still filling; "
-    "an event that arrives late, with a time in a range that was complete, appears when that time is over."
+    "answer; where that is null, `incomplete_reason` says why. A page ends early, with a `count` below `limit` and a "
+    "`next_cursor`, where its events would be larger than about 16 MiB together. An answer may be repeated from a "
+    "cache: `cached` and `age_ms` say so. It was never older than `cache.ttl` when it was asked for, or than "
+    "`cache.open_range_ttl` while the range is still filling; an event that arrives late, with a time in a range that "
+    "was complete, appears when that time is over. `lag` is that of now, also with a cached answer."
 )
 _RECENT_TEXT: Final = (
     "By their own time, at most ten minutes ahead of now. From Redis while its lists are whole and not older than two "
-    "seconds, otherwise from PostgreSQL: `served_from` says which, the events are the same."
+    "seconds, otherwise from PostgreSQL: `served_from` says which, the events are the same. There are fewer than "
+    "`limit` where they would be larger than about 16 MiB together."
 )
 _EVENT_TEXT: Final = (
     "An id made by ThreatLog, or a version-7 id made at the event's time, is found at once. For any other, `timestamp` "
     "makes it quick; without it every day is searched, newest first, and what was not found is searched for again only "
-    "after five seconds."
+    f"after {KEPT_S:g} seconds."
 )
 _STATS_TEXT: Final = "Exact. `by_source` has the 100 largest sources; `other` says how many more there are."
 _METRICS_TEXT: Final = (
     "Counts since the first start of any process, those of processes that are gone included. Ingestion latency is from "
     "received to stored. `ingestion_rate` is events stored per second over the last ten seconds. `uptime_seconds` is "
-    "that of the oldest process alive. A latency is null while there was none."
+    "that of the oldest process alive. A latency is null while there was none. `complete_until` and `lag` are as last "
+    "looked at in the background."
 )
 _LAG_TEXT: Final = (
     "End offset in Kafka less the offset stored in PostgreSQL, refreshed each second in the background; true also when "
-    "no worker lives. `stale` when Kafka or PostgreSQL did not answer lately: then as last known at `as_of`."
+    "no worker lives. `seconds_to_catch_up` is null while a lag does not shrink; that of `total` is the slowest "
+    "partition's. `stale` when Kafka or PostgreSQL did not answer lately: then as last known at `as_of`."
 )
 _HEALTH_TEXT: Final = (
     "Without Redis `degraded`, still 200: every answer is the same, only slower. Without PostgreSQL 503."
@@ -93,8 +99,8 @@ def _route(
     problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     problems = {
         "422": "A parameter is missing, wrong or unknown; the problem names it",
-        "503": "PostgreSQL cannot be used now; Retry-After says when to try again",
-        "504": "The query takes longer than `query.statement_timeout`",
+        "503": "PostgreSQL cannot be used now, or is busy; Retry-After says when to try again",
+        "504": "The query took longer than `query.statement_timeout`; Retry-After says when to try it again as it is",
     }
     if absent:
         problems["404"] = "No such event; `complete_until` says how complete that is"

@@ -54,6 +54,8 @@ METRICS: Final = {
     "cache_hits": 14519,
     "cache_misses": 5892,
     "uptime_seconds": 86412.3,
+    **_COMPLETE,
+    "lag": _LAG_LINE,
 }
 LAG: Final = {
     "topic": "threatlog.events",
@@ -66,6 +68,7 @@ LAG: Final = {
             "oldest_unstored_age_s": 0.181,
             "stored_until": "2026-11-24T11:00:01.940000Z",
             "worker": {"name": "stream-host-1-4711", "alive": True},
+            "seconds_to_catch_up": 5.5,
         }
     ],
     "total": {

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from query_api.single_flight import SingleFlight
 from query_api.telemetry import CacheResult
 
 
@@ -48,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an answer; `age_s` since its snapshot was taken, None when it was made for this request alone."""
+    """The body of an answer; `age_s` since its snapshot was taken, None when it was made because of this request."""
 
     body: bytes
     age_s: float | None
@@ -63,6 +64,10 @@ class _Found:
 
 # When the snapshot was taken and how old it may get, in microseconds since 1970 and in microseconds.
 _HEAD: Final = struct.Struct(">qq")
+# A larger answer costs Redis more than it saves here.
+MAX_KEPT_BYTES: Final = 1024 * 1024
+# Answers that are being put into the store; one more is not kept.
+_MOST_PUTS: Final = 16
 
 
 class PageCache:
@@ -75,28 +80,26 @@ class PageCache:
         self._policy = policy
         self._now_s = now_s
         self._figures = figures
-        self._under_way: dict[str, asyncio.Task[_Found]] = {}
+        self._flights: SingleFlight[str, _Found] = SingleFlight(now_s)
+        self._puts: set[asyncio.Task[None]] = set()
 
     async def answer(self, key: str, make: Callable[[], Awaitable[Made]]) -> Answer:
         """The answer to the question `key`. Raises what `make` raises.
 
-        Nothing is given that is older than the ttl it was kept with, counted from before its snapshot was taken: the
-        time is kept with it, so a store that forgets to expire it does no harm.
+        Nothing is given whose snapshot was older than the ttl when it was asked for. The time is kept with the answer,
+        so a store that forgets to expire it does no harm. An answer that another request is waiting for is shared while
+        it is younger than the shortest ttl: which one will apply is known only when it is there.
         """
         if not self._policy.enabled:
             self._figures.cache_answered("bypass")
             return Answer((await make()).body, None)
-        task = self._under_way.get(key)
-        if task is None:
-            task = asyncio.create_task(self._kept_or_made(key, make))
-            self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
-            # A sender that goes away must not take the answer from the others.
-            found = await asyncio.shield(task)
-            return self._aged(found) if not found.is_new else Answer(found.body, None)
-        found = await asyncio.shield(task)
-        self._figures.cache_answered("shared")
-        return self._aged(found)
+        shared = self._flights.join(key, min(self._policy.ttl_s, self._policy.open_range_ttl_s))
+        if shared is not None:
+            found = await shared
+            self._figures.cache_answered("shared")
+            return self._aged(found)
+        found = await self._flights.begin(key, self._kept_or_made(key, make))
+        return Answer(found.body, None) if found.is_new else self._aged(found)
 
     def _aged(self, found: _Found) -> Answer:
         return Answer(found.body, max(self._now_s() - found.snapshot_s, 0.0))
@@ -104,15 +107,25 @@ class PageCache:
     async def _kept_or_made(self, key: str, make: Callable[[], Awaitable[Made]]) -> _Found:
         kept = await self._store.get(key)
         started_s = self._now_s()
-        if kept is not None:
+        if kept is not None and len(kept) > _HEAD.size:
             made_us, ttl_us = _HEAD.unpack_from(kept)
             if started_s * 1_000_000 - made_us <= ttl_us:
                 self._figures.cache_answered("hit")
                 return _Found(kept[_HEAD.size :], made_us / 1_000_000, is_new=False)
         self._figures.cache_answered("miss")
         made = await make()
-        ttl_s = self._policy.ttl_s if made.is_closed else self._policy.open_range_ttl_s
-        if ttl_s > 0:
-            head = _HEAD.pack(int(started_s * 1_000_000), int(ttl_s * 1_000_000))
-            await self._store.put(key, head + made.body, ttl_s)
+        self._keep(key, made, started_s)
         return _Found(made.body, started_s, is_new=True)
+
+    def _keep(self, key: str, made: Made, started_s: float) -> None:
+        """Puts it into the store while the answer goes out: nobody waits for that."""
+        ttl_s = self._policy.ttl_s if made.is_closed else self._policy.open_range_ttl_s
+        if ttl_s <= 0 or len(made.body) > MAX_KEPT_BYTES or len(self._puts) >= _MOST_PUTS:
+            return
+        head = _HEAD.pack(int(started_s * 1_000_000), int(ttl_s * 1_000_000))
+        put = asyncio.create_task(self._put(key, head + made.body, ttl_s))
+        self._puts.add(put)
+        put.add_done_callback(self._puts.discard)
+
+    async def _put(self, key: str, value: bytes, ttl_s: float) -> None:
+        await self._store.put(key, value, ttl_s)

@@ -14,7 +14,7 @@ import msgspec
 from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api import sql
 from query_api.reading import EventPage, LoggedEvent, StoredUntil
-from query_api.search import PageRequest, SearchFilter
+from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -48,9 +48,9 @@ async def find_page(
     statement = sql.page(request)
     if request.filter.is_narrowed:
         statement = sql.page_within(request, await _stretches(snapshot, request, source_indexed))  # 2
-    rows = await snapshot.fetch(statement)  # 3
+    rows = await snapshot.fetch(sql.within_bytes(statement, MAX_ANSWER_BYTES))  # 3
     events = [event_of(row) for row in rows[: request.limit]]
-    return EventPage(total, events, len(rows) > request.limit, stored_until)
+    return EventPage(total, events, _found(rows) > len(events), stored_until)
 
 
 async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: datetime, limit: int) -> list[LoggedEvent]:
@@ -58,15 +58,22 @@ async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: dat
     counts of all time are many.
     """
     if not severities:
-        return [event_of(row) for row in await snapshot.fetch(sql.recent(latest, limit))]
+        newest = sql.within_bytes(sql.recent(latest, limit), MAX_ANSWER_BYTES)
+        return [event_of(row) for row in await snapshot.fetch(newest)]
     rows: Sequence[Row] = ()
     end = latest + _MICROSECOND
     for start in (*(max(end - back, EARLIEST) for back in _LOOKED_BACK), EARLIEST):
         request = PageRequest(SearchFilter(start, end, tuple(sorted(severities))), limit)
-        rows = await snapshot.fetch(sql.page_within(request, await _stretches(snapshot, request)))
-        if len(rows) >= limit:
+        statement = sql.page_within(request, await _stretches(snapshot, request))
+        rows = await snapshot.fetch(sql.within_bytes(statement, MAX_ANSWER_BYTES))
+        if _found(rows) >= limit:
             break
     return [event_of(row) for row in rows[:limit]]
+
+
+def _found(rows: Sequence[Row]) -> int:
+    """How many rows there are, those that `within_bytes` left out included."""
+    return rows[0]["found"] if rows else 0
 
 
 async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int, StoredUntil]:

@@ -9,7 +9,7 @@ import zlib
 from typing import Final
 from uuid import UUID
 
-from ingest_gateway.contract import moment_of, unix_us
+from ingest_gateway.contract import EARLIEST, LATEST, moment_of, unix_us
 from query_api.search import Cursor, SearchFilter
 
 # Version, fingerprint of the filter, time in us, id, total, complete_until of the total in us; then a CRC-32.
@@ -18,6 +18,9 @@ _CHECKSUM: Final = struct.Struct(">I")
 _VERSION: Final = 1
 _UNKNOWN: Final = -(1 << 63)
 _MAX_CHARS: Final = 200
+# More than can be stored, and exact in every reader of JSON.
+_MAX_TOTAL: Final = 1 << 53
+_UNTIL_US: Final = range(unix_us(EARLIEST), unix_us(LATEST) + 1)
 
 
 class BadCursorError(ValueError):
@@ -39,12 +42,11 @@ def decode_cursor(text: str, of: SearchFilter) -> Cursor:
         raise BadCursorError("it was made by another version; start again without it")
     if fingerprint != of.fingerprint():
         raise BadCursorError("it belongs to a query with other start_time, end_time, severity or source")
-    try:
-        return Cursor(
-            moment_of(ts_us), UUID(bytes=identifier), max(total, 0), None if until_us == _UNKNOWN else until_us
-        )
-    except OverflowError:
-        raise BadCursorError("it is damaged") from None
+    # The checksum is no signature: anyone can make such a text.
+    in_range = unix_us(of.start) <= ts_us < unix_us(of.end) and 0 <= total <= _MAX_TOTAL
+    if not in_range or (until_us != _UNKNOWN and until_us not in _UNTIL_US):
+        raise BadCursorError("it is not what `next_cursor` gave")
+    return Cursor(moment_of(ts_us), UUID(bytes=identifier), total, None if until_us == _UNKNOWN else until_us)
 
 
 def _unpacked(text: str) -> bytes:

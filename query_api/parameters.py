@@ -20,9 +20,11 @@ from threatlog.process.problems import Problem
 
 CODE: Final = "invalid_parameter"
 _MOMENT: Final = "an RFC 3339 time with a zone, such as 2026-11-24T10:00:00Z or 2026-11-24T12:00:00+02:00"
+_BOUNDS: Final = f"a time from {EARLIEST.date()} to {LATEST.date()}, both at 00:00 UTC"
 _SEVERITIES_ALLOWED: Final = f"one or more of {', '.join(reversed(SEVERITIES))}, with commas between them"
 # Longer than any source that is stored; such a text only costs time.
 _MAX_SOURCE_CHARS: Final = 1024
+_MAX_FIELDS: Final = 64
 # A plus in a query string means a space; many clients do not escape the one of a zone.
 _SPACED_ZONE: Final = re.compile(r" (?=\d\d:\d\d$)")
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
@@ -42,11 +44,14 @@ def refuse(parameter: str, accepted: str, value: str | None = None) -> Problem:
     return Problem(422, CODE, f"{parameter} is {shown}; it accepts {accepted}", extra={"parameter": parameter})
 
 
-def given(query: bytes, known: Sequence[str]) -> dict[str, str]:
+def read_query(query: bytes, known: Sequence[str]) -> dict[str, str]:
     """The parameters of a query string, each given once. Only `severity` may repeat. Raises Problem."""
     found: dict[str, str] = {}
+    if query.count(b"&") >= _MAX_FIELDS:
+        raise Problem(422, CODE, f"the query string has more than {_MAX_FIELDS} parameters")
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=64, errors="strict")
+        # Many clients send other letters than English ones as they are.
+        pairs = parse_qsl(query.decode("utf-8"), keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise Problem(422, CODE, f"the query string cannot be read as UTF-8 parameters: {error}") from None
     for name, value in pairs:
@@ -59,7 +64,7 @@ def given(query: bytes, known: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def moment(values: Mapping[str, str], name: str) -> datetime:
+def read_moment(values: Mapping[str, str], name: str) -> datetime:
     """A required time, in UTC. Read as the gateway reads an event's: what was sent is found again. Raises Problem."""
     text = values.get(name)
     if not text:
@@ -68,12 +73,14 @@ def moment(values: Mapping[str, str], name: str) -> datetime:
         found = msgspec.convert(_SPACED_ZONE.sub("+", text), datetime)
     except (msgspec.ValidationError, UnicodeError):
         raise refuse(name, _MOMENT, text) from None
-    if found.tzinfo is None or not EARLIEST <= found <= LATEST:
+    if found.tzinfo is None:
         raise refuse(name, _MOMENT, text)
+    if not EARLIEST <= found <= LATEST:
+        raise refuse(name, _BOUNDS, text)
     return found.astimezone(UTC)
 
 
-def count(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+def read_count(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """A whole number within bounds. Raises Problem."""
     text = values.get(name)
     if text is None:
@@ -83,7 +90,7 @@ def count(values: Mapping[str, str], name: str, default: int, least: int, most: 
     return int(text)
 
 
-def severities(values: Mapping[str, str]) -> tuple[int, ...]:
+def read_severities(values: Mapping[str, str]) -> tuple[int, ...]:
     """The codes of `severity`, sorted; empty when it is absent or names all. Raises Problem."""
     text = values.get("severity")
     if text is None:
@@ -97,15 +104,15 @@ def severities(values: Mapping[str, str]) -> tuple[int, ...]:
     return () if len(codes) == len(SEVERITIES) else tuple(sorted(codes))
 
 
-def search_filter(values: Mapping[str, str]) -> SearchFilter:
+def read_filter(values: Mapping[str, str]) -> SearchFilter:
     """Range, severities and source. Raises Problem."""
-    start, end = moment(values, "start_time"), moment(values, "end_time")
+    start, end = read_moment(values, "start_time"), read_moment(values, "end_time")
     if start >= end:
         raise refuse("end_time", "a time after start_time", values["end_time"])
     source = values.get("source")
     if source is not None and (not 0 < len(source) <= _MAX_SOURCE_CHARS or "\0" in source):
         raise refuse("source", f"the whole name of a source, 1 to {_MAX_SOURCE_CHARS} characters", source)
-    return SearchFilter(start, end, severities(values), source)
+    return SearchFilter(start, end, read_severities(values), source)
 
 
 PAGE_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "limit", "offset", "cursor")
@@ -113,11 +120,11 @@ STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source")
 RECENT_PARAMETERS: Final = ("severity", "limit")
 
 
-def page_request(query: bytes, max_offset: int) -> PageRequest:
+def read_page_request(query: bytes, max_offset: int) -> PageRequest:
     """The page that a query string asks for. Raises Problem."""
-    values = given(query, PAGE_PARAMETERS)
-    wanted = search_filter(values)
-    limit = count(values, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    values = read_query(query, PAGE_PARAMETERS)
+    wanted = read_filter(values)
+    limit = read_count(values, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
     return PageRequest(wanted, limit, _offset(values, max_offset), _cursor(values, wanted))
 
 
@@ -130,7 +137,7 @@ def _offset(values: Mapping[str, str], max_offset: int) -> int:
     if _COUNT.fullmatch(text) and int(text) > max_offset:
         accepted = f"0 to {max_offset}; for deeper pages send the next_cursor of an answer as cursor"
         raise refuse("offset", accepted, text)
-    return count(values, "offset", 0, 0, max_offset)
+    return read_count(values, "offset", 0, 0, max_offset)
 
 
 def _cursor(values: Mapping[str, str], wanted: SearchFilter) -> Cursor | None:
@@ -143,22 +150,22 @@ def _cursor(values: Mapping[str, str], wanted: SearchFilter) -> Cursor | None:
         raise refuse("cursor", f"the next_cursor of an answer to the same query: {error}", text) from None
 
 
-def stats_filter(query: bytes) -> SearchFilter:
+def read_stats_filter(query: bytes) -> SearchFilter:
     """What the counts are asked of. Raises Problem."""
-    return search_filter(given(query, STATS_PARAMETERS))
+    return read_filter(read_query(query, STATS_PARAMETERS))
 
 
-def recent_request(query: bytes) -> RecentRequest:
+def read_recent_request(query: bytes) -> RecentRequest:
     """How many of the newest events, and of which severities. Raises Problem."""
-    values = given(query, RECENT_PARAMETERS)
-    return RecentRequest(severities(values), count(values, "limit", DEFAULT_LIMIT, 1, RECENT_EVENTS))
+    values = read_query(query, RECENT_PARAMETERS)
+    return RecentRequest(read_severities(values), read_count(values, "limit", DEFAULT_LIMIT, 1, RECENT_EVENTS))
 
 
-def event_request(identifier: str, query: bytes) -> tuple[UUID, datetime | None]:
+def read_event_request(identifier: str, query: bytes) -> tuple[UUID, datetime | None]:
     """The id in a path, and its event's exact time where that is given. Raises Problem."""
-    values = given(query, ("timestamp",))
+    values = read_query(query, ("timestamp",))
     try:
         found = UUID(identifier)
     except ValueError:
         raise refuse("id", "a UUID such as 019ab549-2e4b-7c3e-9f0a-5b1d2c3e4f50", identifier) from None
-    return found, moment(values, "timestamp") if "timestamp" in values else None
+    return found, read_moment(values, "timestamp") if "timestamp" in values else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,10 @@ from query_api.search import PageRequest, SearchFilter
 
 class StoreUnavailableError(Exception):
     """PostgreSQL cannot answer now; the same request may succeed later. The text says what is wrong."""
+
+
+class StoreBusyError(StoreUnavailableError):
+    """PostgreSQL may be well, but others keep it busy."""
 
 
 class QueryTimeoutError(Exception):
@@ -32,6 +36,14 @@ class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     ingested_at: datetime
     attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
+    def size_bytes(self) -> int:
+        """What counts of it towards the size of an answer."""
+        attributes = 0 if isinstance(self.attributes, msgspec.UnsetType) else len(bytes(self.attributes))
+        return len(self.message.encode()) + attributes
+
+
+# A process that lives writes its row of figures each second.
+ALIVE_WITHIN_S: Final = 5.0
 
 # Kafka partition -> microseconds: every record of the partition appended before this time is stored.
 StoredUntil = Mapping[int, int]
@@ -41,7 +53,8 @@ StoredUntil = Mapping[int, int]
 class EventPage:
     """Events newest first, and how far each partition was stored in the snapshot they were read in.
 
-    `total` is exact: of that snapshot, or carried by the cursor from the first page's.
+    `total` is exact: of that snapshot, or carried by the cursor from the first page's. Events are fewer than were asked
+    for, with more to follow, where they would be larger than an answer may be.
     """
 
     total: int
@@ -99,7 +112,7 @@ class EventReader(Protocol):
         ...
 
     async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
-        """Those of these events that are stored, in no order."""
+        """Those of these events that are stored, newest first, as far as one answer may hold them."""
         ...
 
     async def stats(self, wanted: SearchFilter) -> Counts:

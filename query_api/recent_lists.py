@@ -12,6 +12,7 @@ import msgspec
 
 from ingest_gateway.contract import moment_of, unix_us
 from query_api.reading import EventReader, LoggedEvent, StoredUntil
+from query_api.search import MAX_ANSWER_BYTES
 from stream_app.contract import MAX_RECENT_AHEAD_S
 
 # The stream application moves `stored_until` each second while it lives.
@@ -86,7 +87,10 @@ class RecentReader:
         return moment_of(min(stored_until_us.values())) >= now - MAX_AGE
 
     async def _with_large_ones(self, members: Sequence[bytes]) -> list[msgspec.Raw | LoggedEvent] | None:
-        """The members with stubs replaced by their events; None when one is not stored any more."""
+        """The members with stubs replaced by their events, as many as an answer may hold.
+
+        None when one is not stored any more.
+        """
         try:
             stubs = {member: _stub.decode(member) for member in members if member.endswith(_STUB_END)}
         except msgspec.DecodeError:
@@ -96,10 +100,14 @@ class RecentReader:
         found = await self._events.events([(stub.timestamp, stub.id) for stub in stubs.values()])
         by_key = {(unix_us(event.timestamp), event.id): event for event in found}
         whole: list[msgspec.Raw | LoggedEvent] = []
+        size = 0
         for member in members:
+            if size >= MAX_ANSWER_BYTES:
+                break
             stub = stubs.get(member)
             event = None if stub is None else by_key.get((unix_us(stub.timestamp), stub.id))
             if stub is not None and event is None:
                 return None
+            size += len(member) if event is None else event.size_bytes()
             whole.append(event or msgspec.Raw(member))
         return whole

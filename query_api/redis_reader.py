@@ -1,7 +1,8 @@
 """Redis for the query API: the page cache's store and the recent lists. Its only file that imports redis.
 
 Seen with redis-py 8.1: a client retries three times by itself unless told not to, and its time-outs are for each read,
-not for a command; so every use here stands under one deadline of its own.
+not for a command, and drop an answer that has come when the event loop is late. So it has none, and every use here
+stands under one deadline of its own; a command that is cancelled closes its connection.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from threatlog.process import settings as configuration
 
 log = logging.getLogger(__name__)
-_MAX_CONNECTIONS: Final = 16
+_AT_ONCE: Final = 16
+# When our own event loop was late, an answer that is nearly here is waited for this much longer.
+_LATE_S: Final = 0.005
 Result = TypeVar("Result")
 
 
@@ -35,10 +38,10 @@ def connect(settings: configuration.Redis) -> Redis:
         port=settings.port,
         db=settings.database,
         password=settings.password.get_secret_value() or None,
-        socket_timeout=settings.timeout,
-        socket_connect_timeout=settings.timeout,
+        socket_timeout=None,
+        socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
-        max_connections=_MAX_CONNECTIONS,
+        max_connections=_AT_ONCE + 1,
     )
 
 
@@ -50,11 +53,13 @@ class RedisReader:
         self._keys = keys
         self._timeout_s = timeout_s
         self._circuit = circuit
-        self._at_once = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        # How busy the others are says nothing about health.
+        self._ping_turn = asyncio.Semaphore(1)
 
     @property
     def answers(self) -> bool:
-        """Whether it answered last time."""
+        """Whether it is asked, since it answers."""
         return self._circuit.is_closed
 
     async def get(self, key: str) -> bytes | None:
@@ -88,25 +93,39 @@ class RedisReader:
 
     async def ping(self) -> bool:
         """Whether it answers now."""
-        return bool(await self._ask(self._client.ping))
+        return bool(await self._ask(self._client.ping, self._ping_turn))
 
     def _page_key(self, key: str) -> str:
         return f"{self._keys.prefix}page:{key}"
 
-    async def _ask(self, command: Callable[[], Awaitable[Result]]) -> Result | None:
-        # Waiting for others here is no failure of Redis; when they find it silent, the circuit turns the rest away.
-        async with self._at_once:
-            if not self._circuit.may_ask():
-                return None
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    answer = await command()
-            except (RedisError, OSError, TimeoutError, ValueError) as error:
-                self._circuit.failed()
-                log.warning("Redis does not answer; PostgreSQL does the work", extra={"why": repr(error)})
-                return None
-            self._circuit.succeeded()
-            return answer
+    async def _ask(
+        self, command: Callable[[], Awaitable[Result]], turns: asyncio.Semaphore | None = None
+    ) -> Result | None:
+        """The answer within the timeout, of which up to half is spent on waiting for others; None when there is none.
+
+        Waiting for others in vain is no failure of Redis.
+        """
+        turns = turns or self._turns
+        latest_s = asyncio.get_running_loop().time() + self._timeout_s
+        try:
+            async with asyncio.timeout_at(latest_s - self._timeout_s / 2):
+                await turns.acquire()
+        except TimeoutError:
+            return None
+        if not self._circuit.may_ask():
+            turns.release()
+            return None
+        asking = asyncio.ensure_future(command())
+        # A command that is given up keeps its turn until its connection is free.
+        asking.add_done_callback(lambda asked: _over(asked, turns))
+        try:
+            answer = await _answer(asking, latest_s)
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            self._circuit.failed()
+            log.warning("Redis does not answer; PostgreSQL does the work", extra={"why": repr(error)})
+            return None
+        self._circuit.succeeded()
+        return answer
 
     async def close(self, timeout_s: float) -> None:
         """Closes its connections."""
@@ -114,3 +133,23 @@ class RedisReader:
             await asyncio.wait_for(self._client.aclose(), timeout_s)
         except (RedisError, OSError, TimeoutError):
             log.debug("Redis did not say goodbye")
+
+
+def _over(asked: asyncio.Future[Any], turns: asyncio.Semaphore) -> None:
+    turns.release()
+    if not asked.cancelled():
+        asked.exception()  # Looked at, also when it was given up meanwhile.
+
+
+async def _answer(asking: asyncio.Future[Result], latest_s: float) -> Result:
+    """What Redis says until then; raises TimeoutError. What came while our own event loop was late is taken."""
+    now_s = asyncio.get_running_loop().time
+    try:
+        await asyncio.wait({asking}, timeout=latest_s - now_s())
+        if not asking.done() and (late_s := now_s() - latest_s) > 0:
+            await asyncio.wait({asking}, timeout=min(late_s, _LATE_S))
+        if asking.done():
+            return asking.result()
+        raise TimeoutError
+    finally:
+        asking.cancel()

@@ -13,11 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from query_api.answers import json_body
+from query_api.answers import json_body, metrics_body
+from query_api.completeness import Lag
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
-from query_api.parameters import event_request, given, page_request, recent_request, stats_filter
+from query_api.parameters import (
+    read_event_request,
+    read_page_request,
+    read_query,
+    read_recent_request,
+    read_stats_filter,
+)
 from query_api.reading import FiguresStore
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures, QueryKind
@@ -35,9 +42,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class LagSource(Protocol):
-    """The whole report about the lag."""
+    """The whole report about the lag, and the one line of it."""
 
     def report(self) -> LagReport: ...
+    def lag(self) -> Lag: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +74,16 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
     service = parts.service
 
     async def query(request: Request) -> bytes:
-        return await service.page(page_request(request.scope["query_string"], parts.max_offset))
+        return await service.page(read_page_request(request.scope["query_string"], parts.max_offset))
 
     async def recent(request: Request) -> bytes:
-        return await service.recent(recent_request(request.scope["query_string"]))
+        return await service.recent(read_recent_request(request.scope["query_string"]))
 
     async def event(request: Request) -> bytes:
-        return await service.event(*event_request(request.path_params["id"], request.scope["query_string"]))
+        return await service.event(*read_event_request(request.path_params["id"], request.scope["query_string"]))
 
     async def stats(request: Request) -> bytes:
-        return await service.stats(stats_filter(request.scope["query_string"]))
+        return await service.stats(read_stats_filter(request.scope["query_string"]))
 
     def counted(kind: QueryKind, answer: Callable[[Request], Awaitable[bytes]]) -> Endpoint:
         async def endpoint(request: Request) -> Response:
@@ -105,11 +113,12 @@ def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute
     """Figures, lag, health and Prometheus metrics."""
 
     async def metrics(request: Request) -> Response:
-        given(request.scope["query_string"], ())
-        return _json(json_body(metrics_answer(*await parts.figures_store.figures())))
+        read_query(request.scope["query_string"], ())
+        figures = metrics_answer(*await parts.figures_store.figures())
+        return _json(metrics_body(figures, parts.lag.report(), parts.lag.lag()))
 
     async def lag(request: Request) -> Response:
-        given(request.scope["query_string"], ())
+        read_query(request.scope["query_string"], ())
         return _json(json_body(parts.lag.report()))
 
     async def health(_request: Request) -> Response:

@@ -12,6 +12,8 @@ from ingest_gateway.contract import unix_us
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
+# Of messages and attributes in one answer: it ends with the event that reaches this.
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

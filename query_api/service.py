@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
+import msgspec
+
 from query_api import answers
 from query_api.completeness import Completeness, Lag
 from query_api.page_cache import Made, PageCache
@@ -21,6 +23,8 @@ from threatlog.process.problems import Problem
 # Senders and their retries are behind by some seconds: a range that ended just now is still filling, and whoever waits
 # for its last events must not be given the same answer for the whole of `cache.ttl`.
 SETTLED_AFTER: Final = timedelta(seconds=60)
+# Counted up when what is kept under a key changes its form: processes of two versions share one Redis for a while.
+_KEPT_FORM: Final = 2
 
 
 class LagView(Protocol):
@@ -47,10 +51,10 @@ class QueryService:
             page = await self.events.page(request)
             self.rows_given(len(page.events))
             complete = self.lag.completeness(page.stored_until_us)
-            body = answers.page_body(request, page, complete, self.lag.lag())
+            body = answers.page_body(request, page, complete)
             return Made(body, _is_closed(complete, request.filter.end))
 
-        return answers.marked(await self.cache.answer(_key("page", request), make))
+        return answers.marked(await self.cache.answer(_key("page", request), make), self.lag.lag())
 
     async def stats(self, wanted: SearchFilter) -> bytes:
         """Counts of a range."""
@@ -58,10 +62,10 @@ class QueryService:
         async def make() -> Made:
             counts = await self.events.stats(wanted)
             complete = self.lag.completeness(counts.stored_until_us)
-            body = answers.stats_body(wanted, counts, complete, self.lag.lag())
+            body = answers.stats_body(wanted, counts, complete)
             return Made(body, _is_closed(complete, wanted.end))
 
-        return answers.marked(await self.cache.answer(_key("stats", wanted), make))
+        return answers.marked(await self.cache.answer(_key("stats", wanted), make), self.lag.lag())
 
     async def recent(self, request: RecentRequest) -> bytes:
         """The newest events."""
@@ -80,7 +84,11 @@ class QueryService:
                 404,
                 "event_not_found",
                 f"no event with id {identifier} in {known}",
-                extra={"complete_until": moment, "incomplete_reason": complete.reason},
+                extra={
+                    "complete_until": moment,
+                    "incomplete_reason": complete.reason,
+                    "lag": msgspec.to_builtins(self.lag.lag()),
+                },
             )
         return answers.event_body(event, complete, self.lag.lag())
 
@@ -91,4 +99,5 @@ def _is_closed(complete: Completeness, end: datetime) -> bool:
 
 
 def _key(kind: str, question: PageRequest | SearchFilter) -> str:
-    return hashlib.blake2b(f"{kind} {question!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(f"{kind} {question!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{_KEPT_FORM}:{digest}"

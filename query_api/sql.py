@@ -199,6 +199,20 @@ def event_in(table: str, identifier: UUID) -> Statement:
     return Statement(f"SELECT {COLUMNS} FROM {quoted} WHERE id = $1 {NEWEST_FIRST} LIMIT 1", (identifier,))
 
 
+def within_bytes(found: Statement, most: int) -> Statement:
+    """Its newest events, up to the one with which messages and attributes reach so many bytes.
+
+    `found` says how many it has in all. PostgreSQL cuts, since what is not sent needs no memory here.
+    """
+    size = "octet_length(message) + coalesce(octet_length(attributes::text), 0)"
+    return Statement(
+        f"SELECT {COLUMNS}, found FROM (SELECT p.*, count(*) OVER () AS found, sum({size}) OVER ({NEWEST_FIRST} "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM ({found.text}) AS p) AS sized "
+        f"WHERE coalesce(before, 0) < ${len(found.arguments) + 1}::bigint {NEWEST_FIRST}",
+        (*found.arguments, most),
+    )
+
+
 def events(keys: Iterable[tuple[datetime, UUID]]) -> Statement:
     """The events with these times and ids."""
     pairs = list(keys)

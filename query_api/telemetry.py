@@ -50,12 +50,17 @@ class QueryFigures:
             registry=registry,
         )
         self._cache_counters = {result: cache.labels(result) for result in _CACHE_RESULTS}
-        self._rows = Counter("threatlog_query_rows", "Events given in answers made anew.", registry=registry)
+        self._rows = Counter("threatlog_query_rows", "Events given in pages that were made anew.", registry=registry)
         self._timeouts = Counter(
-            "threatlog_query_timeouts", "Queries that PostgreSQL ended because of their time.", registry=registry
+            "threatlog_query_timeouts", "Queries that took longer than they may.", registry=registry
         )
         self._unavailable = Counter(
-            "threatlog_query_unavailable", "Queries answered 503 because PostgreSQL was away.", registry=registry
+            "threatlog_query_unavailable",
+            "Queries answered 503 because PostgreSQL could not be used.",
+            registry=registry,
+        )
+        self._busy = Counter(
+            "threatlog_query_busy", "Queries answered 503: others kept PostgreSQL busy.", registry=registry
         )
         self._pool = Gauge("threatlog_db_pool_connections", "PostgreSQL connections.", ["state"], registry=registry)
         self._redis = Gauge("threatlog_redis_connected", "1 while Redis answers, else 0.", registry=registry)
@@ -87,8 +92,12 @@ class QueryFigures:
         self._timeouts.inc()
 
     def unavailable(self) -> None:
-        """One query found PostgreSQL away."""
+        """One query found that PostgreSQL could not be used."""
         self._unavailable.inc()
+
+    def turned_away(self) -> None:
+        """One query had no turn in time."""
+        self._busy.inc()
 
     def counters(self) -> dict[str, object]:
         """The counters for `process_metrics`. Who shared another's answer had a hit: nothing was computed for it."""

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,7 +15,8 @@ from rich.table import Table
 
 from query_api.kafka_lag import KafkaLog
 from query_api.lag_monitor import Clocks, LagMonitor, LagReport
-from query_api.postgres_reader import PostgresReader, ReaderMemory, open_pool
+from query_api.postgres_reader import PostgresReader, ReaderMemory
+from query_api.postgres_sessions import connections
 from threatlog.process.settings import Settings
 
 _STATEMENT_TIMEOUT_S: Final = 3.0
@@ -39,8 +40,9 @@ def _now() -> datetime:
 
 async def _run(settings: Settings, *, watch: bool) -> int:
     topic = settings.kafka.topic
-    pool = await open_pool(settings.postgres, _STATEMENT_TIMEOUT_S)
-    store = PostgresReader(pool, topic, _STATEMENT_TIMEOUT_S, ReaderMemory.empty(time.monotonic))
+    store = PostgresReader(
+        await connections(settings.postgres, _STATEMENT_TIMEOUT_S), topic, ReaderMemory.empty(time.monotonic)
+    )
     kafka = KafkaLog(settings.kafka.bootstrap_servers, topic, _now)
     monitor = LagMonitor(topic, kafka, store, Clocks(_now, time.monotonic))
     console = Console()
@@ -48,19 +50,23 @@ async def _run(settings: Settings, *, watch: bool) -> int:
         await monitor.refresh()
         if watch:
             await _watch(monitor, console)
-        if not monitor.report().stale:
-            # Rates, and the time to catch up, need a second look.
-            await asyncio.sleep(_INTERVAL_S)
-            await monitor.refresh()
-        report = monitor.report()
-        console.print(render(report))
-        return EXIT_UNKNOWN if report.stale else 0
+        return await _print_once(monitor, console)
     finally:
         await kafka.close()
         await store.close(1.0)
 
 
-async def _watch(monitor: LagMonitor, console: Console) -> None:
+async def _print_once(monitor: LagMonitor, console: Console) -> int:
+    if not monitor.report().stale:
+        # Rates, and the time to catch up, need a second look.
+        await asyncio.sleep(_INTERVAL_S)
+        await monitor.refresh()
+    report = monitor.report()
+    console.print(render(report))
+    return EXIT_UNKNOWN if report.stale else 0
+
+
+async def _watch(monitor: LagMonitor, console: Console) -> NoReturn:
     with Live(render(monitor.report()), console=console, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(_INTERVAL_S)
@@ -71,7 +77,7 @@ async def _watch(monitor: LagMonitor, console: Console) -> None:
 def render(report: LagReport) -> RenderableType:
     """The report as a table: a row for each partition, the sums below."""
     table = Table(title=f"Lag of {report.topic}", caption=_caption(report), caption_justify="left")
-    for heading in ("partition", "end offset", "stored up to", "lag", "oldest unstored"):
+    for heading in ("partition", "end offset", "stored up to", "lag", "oldest unstored", "caught up in"):
         table.add_column(heading, justify="right")
     table.add_column("worker")
     for entry in report.partitions:
@@ -80,7 +86,8 @@ def render(report: LagReport) -> RenderableType:
             worker += " (silent)"
         stored = "-" if entry.next_offset is None else f"{entry.next_offset:,}"
         age = _or_dash(entry.oldest_unstored_age_s, lambda age_s: f"{age_s:,.1f} s")
-        table.add_row(str(entry.partition), f"{entry.end_offset:,}", stored, f"{entry.lag:,}", age, worker)
+        catch_up = _or_dash(entry.seconds_to_catch_up, lambda wait_s: f"{wait_s:,.0f} s")
+        table.add_row(str(entry.partition), f"{entry.end_offset:,}", stored, f"{entry.lag:,}", age, catch_up, worker)
     return table
 
 

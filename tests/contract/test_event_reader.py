@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from ingest_gateway.contract import unix_us
-from query_api.postgres_reader import PostgresReader, ReaderMemory, open_pool
+from query_api.postgres_reader import PostgresReader, ReaderMemory
+from query_api.postgres_sessions import connections
 from query_api.reading import EventPage, EventReader, LoggedEvent
 from query_api.search import Cursor, PageRequest
 from tests.conftest import MakeStack
@@ -43,8 +44,8 @@ class Subject:
         await store_events(connection, events)
         await store_positions(connection, stack.settings.kafka.topic, UNTIL)
         await connection.close()
-        pool = await open_pool(stack.settings.postgres, 5.0)
-        reader = PostgresReader(pool, stack.settings.kafka.topic, 5.0, ReaderMemory.empty(time.monotonic))
+        made = await connections(stack.settings.postgres, 5.0)
+        reader = PostgresReader(made, stack.settings.kafka.topic, ReaderMemory.empty(time.monotonic))
         try:
             yield reader
         finally:
@@ -159,6 +160,29 @@ async def test_a_cursor_outside_the_range_finds_nothing(subject: Subject) -> Non
             cursor = Cursor(moment(-5), UUID(int=0), 1, None)
             page = await reader.page(PageRequest(search_filter(source=source), cursor=cursor))
             assert (page.events, page.has_more) == ([], False)
+
+
+@pytest.mark.parametrize("source", [None, "web-01"])
+async def test_large_events_make_a_page_shorter_and_all_are_reached_by_cursor(
+    subject: Subject, source: str | None
+) -> None:
+    # Sixteen of these are what one answer may hold.
+    large = ["m" * 1024 * 1020 for _ in range(10)] + ["ü" * 1024 * 510 for _ in range(10)]
+    attributes = msgspec.Raw(b'{"a":"%s"}' % (b"b" * (4 * 1024 - 8)))
+    events = [
+        msgspec.structs.replace(logged_event(n, message=message), attributes=attributes)
+        for n, message in enumerate(large)
+    ]
+    async with subject.over(events) as reader:
+        request = PageRequest(search_filter(source=source), limit=18)
+        page = await reader.page(request)
+        assert (len(page.events), page.total, page.has_more) == (16, 20, True)
+        rest = await reader.page(PageRequest(request.filter, 18, cursor=cursor_after(page)))
+        assert (len(rest.events), rest.has_more) == (4, False)
+        assert len((await reader.recent((), LATE, 18)).events) == 16
+        assert len((await reader.recent((3,), LATE, 18)).events) == 16
+        assert len(await reader.events([(event.timestamp, event.id) for event in events])) == 16
+    assert [*page.events, *rest.events] == events[::-1]
 
 
 async def test_every_answer_has_the_stored_positions(subject: Subject) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from uuid import UUID
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES
 from query_api.reading import Counts, EventPage, LoggedEvent, StoredUntil
-from query_api.search import PageRequest, SearchFilter
+from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 
 
 class MemoryReader:
@@ -44,7 +45,8 @@ class MemoryReader:
             total = cursor.total
             found = [event for event in found if (event.timestamp, event.id.int) < (cursor.ts, cursor.id.int)]
         rest = found[request.offset :]
-        return EventPage(total, rest[: request.limit], len(rest) > request.limit, self.stored_until_us)
+        page = _within_bytes(rest[: request.limit])
+        return EventPage(total, page, len(rest) > len(page), self.stored_until_us)
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id."""
@@ -58,11 +60,12 @@ class MemoryReader:
             for event in self._newest_first()
             if event.timestamp <= latest and (not severities or SEVERITY_CODES[event.severity] in severities)
         ][:limit]
+        found = _within_bytes(found)
         return EventPage(len(found), found, has_more=False, stored_until_us=self.stored_until_us)
 
     async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
         """Those of these events that are stored."""
-        return [event for event in self._newest_first() if (event.timestamp, event.id) in set(keys)]
+        return _within_bytes([event for event in self._newest_first() if (event.timestamp, event.id) in set(keys)])
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
@@ -77,3 +80,8 @@ class MemoryReader:
             len(sources),
             self.stored_until_us,
         )
+
+
+def _within_bytes(events: Sequence[LoggedEvent]) -> list[LoggedEvent]:
+    sizes = accumulate((event.size_bytes() for event in events), initial=0)
+    return [event for event, before in zip(events, sizes, strict=False) if before < MAX_ANSWER_BYTES]

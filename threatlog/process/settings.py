@@ -96,7 +96,12 @@ class Postgres(_Section):
     database: str = Field("threatlog", min_length=1, description="database")
     user: str = Field("threatlog", min_length=1, description="user")
     password: SecretStr = Field(SecretStr(""), description="password")
-    max_connections: int = Field(10, ge=2, le=200, description="largest pool of one query API process")
+    max_connections: int = Field(
+        10,
+        ge=2,
+        le=200,
+        description="most connections of one query API process, up to two of them for health, lag and figures",
+    )
     connect_timeout: Seconds = Field(3.0, gt=0, le=60, description="longest wait for a connection")
 
 

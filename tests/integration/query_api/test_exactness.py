@@ -14,7 +14,8 @@ import pytest
 
 from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api.page_search import find_page
-from query_api.postgres_reader import PostgresReader, PostgresSnapshot, ReaderMemory, open_pool
+from query_api.postgres_reader import PostgresReader, ReaderMemory
+from query_api.postgres_sessions import PostgresSnapshot, connections, open_pool
 from query_api.reading import LoggedEvent
 from query_api.search import Cursor, PageRequest, SearchFilter
 from query_api.source_indexed import SourceIndexed
@@ -49,15 +50,15 @@ async def connection(stack: Stack) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def pool(stack: Stack) -> AsyncIterator[Pool]:
-    pool = await open_pool(stack.settings.postgres, 20.0)
+    pool = await open_pool(stack.settings.postgres, 20.0, 10)
     yield pool
     await pool.close()
 
 
 @pytest.fixture
 async def reader(stack: Stack) -> AsyncIterator[PostgresReader]:
-    pool = await open_pool(stack.settings.postgres, 20.0)
-    reader = PostgresReader(pool, stack.settings.kafka.topic, 20.0, ReaderMemory.empty(time.monotonic))
+    made = await connections(stack.settings.postgres, 20.0)
+    reader = PostgresReader(made, stack.settings.kafka.topic, ReaderMemory.empty(time.monotonic))
     yield reader
     await reader.close(5.0)
 

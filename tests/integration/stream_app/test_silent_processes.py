@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from query_api.postgres_reader import PostgresReader, ReaderMemory, open_pool
+from query_api.postgres_reader import PostgresReader, ReaderMemory
+from query_api.postgres_sessions import connections
 from query_api.reading import ProcessFigures
 from stream_app import statements as sql
 from stream_app.contract import STORED_EVENTS, STORED_PER_SECOND
@@ -26,8 +27,8 @@ START = datetime(2026, 11, 24, tzinfo=UTC)
 
 @pytest.fixture
 async def reader(stack: Stack) -> AsyncIterator[PostgresReader]:
-    pool = await open_pool(stack.settings.postgres, 5.0)
-    reader = PostgresReader(pool, TOPIC, 5.0, ReaderMemory.empty(lambda: 0.0))
+    opened = await connections(stack.settings.postgres, 5.0)
+    reader = PostgresReader(opened, TOPIC, ReaderMemory.empty(lambda: 0.0))
     yield reader
     await reader.close(5.0)
 

@@ -7,8 +7,10 @@ from uuid import UUID
 
 import httpx
 import msgspec
+import pytest
 
 from ingest_gateway.contract import unix_us
+from query_api.completeness import Lag
 from tests.unit.query_api.app_bench import HOUR, Bench, page
 from tests.unit.query_api.builders import NOON, logged_event, moment
 
@@ -72,6 +74,16 @@ async def test_a_repeated_question_is_answered_from_the_cache_and_says_so(
     assert bench.reader.asked == 1
 
 
+@pytest.mark.parametrize("path", ["/api/v1/logs/query", "/api/v1/stats"])
+async def test_a_cached_answer_has_the_lag_of_now(bench: Bench, client: httpx.AsyncClient, path: str) -> None:
+    await client.get(path, params=HOUR)
+    bench.surroundings.known_lag = Lag(99, moment(5), stale=True)
+    found = (await client.get(path, params=HOUR)).json()
+    assert found["cached"] is True
+    assert found["lag"] == {"events": 99, "as_of": "2024-03-12T12:00:05Z", "stale": True}
+    assert list(found)[-1] == "lag"
+
+
 async def test_a_range_that_is_still_filling_is_kept_for_a_shorter_time(
     bench: Bench, client: httpx.AsyncClient
 ) -> None:
@@ -99,6 +111,7 @@ async def test_an_unknown_id_is_not_found_and_says_how_complete_that_is(client: 
     answer = await client.get(f"/api/v1/logs/{UUID(int=9)}")
     assert (answer.status_code, answer.json()["code"]) == (404, "event_not_found")
     assert answer.json()["complete_until"] == "2024-03-12T14:00:00Z"
+    assert answer.json()["lag"] == {"events": 12, "as_of": "2024-03-12T12:00:00Z", "stale": False}
 
 
 async def test_the_exact_time_may_be_given_with_an_id(client: httpx.AsyncClient) -> None:
@@ -126,6 +139,8 @@ async def test_counts_are_by_severity_and_source(bench: Bench, client: httpx.Asy
 async def test_metrics_are_those_of_all_processes(client: httpx.AsyncClient) -> None:
     found = (await client.get("/api/v1/metrics")).json()
     assert (found["total_logs_ingested"], found["total_queries"], found["uptime_seconds"]) == (5, 3, 9.0)
+    assert (found["complete_until"], found["incomplete_reason"]) == (None, "Kafka is away")
+    assert found["lag"] == {"events": 12, "as_of": "2024-03-12T12:00:00Z", "stale": False}
 
 
 async def test_the_lag_is_told_as_it_is_known(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from query_api import openapi_examples as examples
-from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 from query_api.telemetry import QUERY_LATENCY_COUNT, TOTAL_QUERIES
 from tests.unit.query_api.app_bench import HOUR, Bench, page
 
@@ -22,6 +22,7 @@ from tests.unit.query_api.app_bench import HOUR, Bench, page
     ("trouble", "status", "code", "retryable"),
     [
         (StoreUnavailableError("away"), 503, "postgres_unavailable", True),
+        (StoreBusyError("others"), 503, "busy", True),
         (QueryTimeoutError("slow"), 504, "query_timeout", True),
         (RuntimeError("bug"), 500, "internal_error", False),
     ],
@@ -34,7 +35,7 @@ async def test_trouble_of_the_store_is_a_problem(
     answer = await client.get(path, params=parameters)
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (status, code, retryable)
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == retryable
 
 
 @pytest.mark.parametrize(

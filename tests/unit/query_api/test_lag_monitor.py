@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -20,8 +21,11 @@ class ScriptedKafka:
         self.offsets: dict[int, tuple[int, int]] = {0: (0, 100)}
         self.away = False
         self.asked: list[dict[int, int]] = []
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def ends(self) -> PartitionEnds:
+        await self.answering.wait()
         if self.away:
             raise KafkaUnavailableError("Kafka is away")
         return PartitionEnds(moment(self.clock.now_s), dict(self.offsets))
@@ -140,3 +144,30 @@ async def test_the_report_says_until_when_everything_is_stored() -> None:
     bench = Bench()
     await bench.monitor.refresh()
     assert bench.monitor.report().complete_until == moment(990)
+
+
+async def test_a_kafka_that_is_silent_does_not_make_workers_look_silent() -> None:
+    bench = Bench()
+    await bench.monitor.refresh()
+    bench.kafka.answering.clear()
+    waiting = asyncio.create_task(bench.monitor.refresh_ends())
+    for _ in range(10):
+        bench.clock.now_s += 1
+        await bench.monitor.refresh_positions()
+    (entry,) = bench.monitor.report().partitions
+    assert entry.worker is not None
+    assert entry.worker.alive
+    bench.kafka.answering.set()
+    await waiting
+
+
+async def test_both_are_asked_at_once() -> None:
+    bench = Bench()
+    bench.kafka.answering.clear()
+    refreshing = asyncio.create_task(bench.monitor.refresh())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert bench.monitor.partitions() == frozenset({0})
+    bench.kafka.answering.set()
+    await refreshing
+    assert not bench.monitor.lag().stale

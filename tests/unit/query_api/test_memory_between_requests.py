@@ -15,7 +15,7 @@ from tests.unit.query_api.builders import Clock, moment
 IDENTIFIER = UUID(int=7)
 
 
-def test_an_absent_id_is_remembered_with_how_far_the_store_was_for_five_seconds() -> None:
+def test_an_absent_id_is_remembered_with_how_far_the_store_was_for_a_while() -> None:
     clock = Clock()
     absent = AbsentIds(clock)
     assert absent.get(IDENTIFIER) is None

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from query_api.page_cache import Answer, CachePolicy, Made, PageCache
+from query_api.page_cache import MAX_KEPT_BYTES, Answer, CachePolicy, Made, PageCache
 from query_api.telemetry import CacheResult
 from tests.fakes.memory_pages import MemoryPages, NoPages
 from tests.unit.query_api.builders import Clock
@@ -25,6 +25,17 @@ class Tally:
         self.results[result] += 1
 
 
+class StuckPages(NoPages):
+    """A PageStore that never finishes keeping anything."""
+
+    def __init__(self) -> None:
+        self.puts = 0
+
+    async def put(self, key: str, value: bytes, ttl_s: float) -> None:  # noqa: ARG002 - the interface's name
+        self.puts += 1
+        await asyncio.Event().wait()
+
+
 class Bench:
     """A cache, and a way to make answers that are numbered."""
 
@@ -34,6 +45,7 @@ class Bench:
         self.tally = Tally()
         self.cache = PageCache(self.pages, policy, self.clock, self.tally)
         self.made = 0
+        self.padding = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.trouble: Exception | None = None
@@ -41,7 +53,7 @@ class Bench:
     async def ask(self, key: str = "k", *, closed: bool = True) -> Answer:
         async def make() -> Made:
             self.made += 1
-            body = b'{"n":%d}' % self.made
+            body = b'{"n":%d}' % self.made + b" " * self.padding
             await self.gate.wait()
             if self.trouble is not None:
                 raise self.trouble
@@ -108,6 +120,25 @@ async def test_those_who_ask_at_once_share_one_computation() -> None:
     assert bench.tally.results == {"miss": 1, "shared": 9}
 
 
+@pytest.mark.parametrize(("age_s", "made"), [(1.0, 1), (1.01, 2)])
+async def test_an_answer_under_way_is_shared_only_while_it_is_younger_than_the_shortest_ttl(
+    age_s: float, made: int
+) -> None:
+    bench = Bench()
+    bench.gate.clear()
+    first = asyncio.create_task(bench.ask())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert bench.made == 1
+    bench.clock.now_s += age_s
+    second = asyncio.create_task(bench.ask())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    bench.gate.set()
+    await asyncio.gather(first, second)
+    assert bench.made == made
+
+
 async def test_one_who_goes_away_does_not_take_the_answer_from_the_others() -> None:
     bench = Bench()
     bench.gate.clear()
@@ -146,3 +177,30 @@ async def test_a_ttl_of_zero_keeps_nothing() -> None:
     bench = Bench(CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=0.0))
     await bench.ask(closed=False)
     assert bench.pages.kept == {}
+
+
+async def test_nobody_waits_until_an_answer_is_kept_and_only_so_many_are_being_kept() -> None:
+    bench = Bench()
+    pages = StuckPages()
+    bench.cache = PageCache(pages, POLICY, bench.clock, bench.tally)
+    async with asyncio.timeout(10):
+        for number in range(40):
+            await bench.ask(str(number))
+    await asyncio.sleep(0)
+    assert pages.puts == 16
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(MAX_KEPT_BYTES, True), (MAX_KEPT_BYTES + 1, False)])
+async def test_a_large_answer_is_not_kept(size: int, is_kept: bool) -> None:
+    bench = Bench()
+    bench.padding = size - len(b'{"n":1}')
+    await bench.ask()
+    await asyncio.sleep(0)
+    assert bool(bench.pages.kept) is is_kept
+
+
+@pytest.mark.parametrize("value", [b"", b"short", bytes(16)])
+async def test_a_kept_value_that_is_none_of_ours_is_a_miss(value: bytes) -> None:
+    bench = Bench()
+    bench.pages.kept["k"] = value, 1e9
+    assert (await bench.ask()).body == b'{"n":1}'

@@ -36,7 +36,7 @@ class ScriptedSnapshot:
             return [{"total": 7, "partitions": None, "until_us": None}]
         if "severities" in statement.text:
             return self._hours if "_hour" in statement.text else self._minutes
-        return self._rows
+        return [{**row, "found": len(self._rows)} for row in self._rows]
 
     def visited(self) -> list[Window]:
         """The windows of the last statement."""

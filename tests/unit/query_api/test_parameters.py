@@ -11,11 +11,11 @@ import pytest
 from query_api.pagination import encode_cursor
 from query_api.parameters import (
     RecentRequest,
-    event_request,
-    given,
-    page_request,
-    recent_request,
-    stats_filter,
+    read_event_request,
+    read_page_request,
+    read_query,
+    read_recent_request,
+    read_stats_filter,
 )
 from query_api.search import Cursor, PageRequest, SearchFilter
 from tests.unit.query_api.builders import NOON
@@ -28,7 +28,7 @@ IDENTIFIER = UUID("019ab549-2e4b-8c3e-9f0a-5b1d2c3e4f50")
 
 def page_of(raw: str | None = None, **values: str) -> PageRequest:
     query = urlencode({**HOUR, **values}) if raw is None else raw
-    return page_request(query.encode(), max_offset=5000)
+    return read_page_request(query.encode(), max_offset=5000)
 
 
 def refused(raw: str | None = None, **values: str) -> Problem:
@@ -68,8 +68,12 @@ def test_a_time_without_zone_or_form_is_refused(text: str) -> None:
     assert refused(start_time=text).extra["parameter"] == "start_time"
 
 
-def test_a_time_before_the_first_that_can_be_stored_is_refused() -> None:
-    assert refused(start_time="0001-01-01T00:00:00+05:00").extra["parameter"] == "start_time"
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59Z"])
+def test_a_time_that_no_event_can_have_is_refused_with_the_bounds(text: str) -> None:
+    problem = refused(end_time=text)
+    assert problem.extra["parameter"] == "end_time"
+    assert "0001-01-02 to 9999-12-30" in problem.detail
+    assert "RFC 3339" not in problem.detail
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,14 @@ def test_a_source_may_hold_anything_that_a_source_holds() -> None:
     assert page_of(source="a|b,ü '\"%").filter.source == "a|b,ü '\"%"
 
 
+def test_a_source_may_come_as_plain_utf8() -> None:
+    assert page_of(f"{urlencode(HOUR)}&source=ü").filter.source == "ü"
+
+
+def test_too_many_parameters_are_said_to_be_so() -> None:
+    assert "more than 64 parameters" in refused("&".join(["limit=1"] * 65)).detail
+
+
 @pytest.mark.parametrize("text", ["", "x" * 1025, "nul\0"])
 def test_a_source_that_cannot_be_stored_is_refused(text: str) -> None:
     assert refused(source=text).extra["parameter"] == "source"
@@ -157,7 +169,7 @@ def test_an_offset_that_is_no_number_is_refused() -> None:
 
 
 def test_a_cursor_comes_back_as_it_was_given() -> None:
-    cursor = Cursor(NOON, IDENTIFIER, 12, 34)
+    cursor = Cursor(START, IDENTIFIER, 12, 34)
     assert page_of(cursor=encode_cursor(cursor, SearchFilter(START, END))).cursor == cursor
 
 
@@ -186,7 +198,7 @@ def test_a_parameter_given_twice_is_refused() -> None:
 @pytest.mark.parametrize("raw", ["source=%ff%fe", "a=1&" * 100, "start_time=\xff"])
 def test_a_query_string_that_cannot_be_read_is_refused(raw: str) -> None:
     with pytest.raises(Problem) as caught:
-        given(raw.encode("latin-1"), ("source",))
+        read_query(raw.encode("latin-1"), ("source",))
     assert caught.value.status == 422
 
 
@@ -195,24 +207,27 @@ def test_a_long_value_is_shown_only_in_part() -> None:
 
 
 def test_counts_take_a_range_and_filters_only() -> None:
-    wanted = stats_filter(urlencode({**HOUR, "source": "web-01", "severity": "HIGH"}).encode())
+    wanted = read_stats_filter(urlencode({**HOUR, "source": "web-01", "severity": "HIGH"}).encode())
     assert wanted == SearchFilter(START, END, (3,), "web-01")
     with pytest.raises(Problem):
-        stats_filter(urlencode({**HOUR, "limit": "1"}).encode())
+        read_stats_filter(urlencode({**HOUR, "limit": "1"}).encode())
 
 
 def test_recent_takes_severities_and_a_limit() -> None:
-    assert recent_request(b"severity=HIGH&limit=5") == RecentRequest((3,), 5)
-    assert recent_request(b"") == RecentRequest((), 100)
+    assert read_recent_request(b"severity=HIGH&limit=5") == RecentRequest((3,), 5)
+    assert read_recent_request(b"") == RecentRequest((), 100)
 
 
 def test_an_event_is_named_by_its_id_and_perhaps_its_time() -> None:
-    assert event_request(str(IDENTIFIER), b"") == (IDENTIFIER, None)
+    assert read_event_request(str(IDENTIFIER), b"") == (IDENTIFIER, None)
     at = quote("2026-11-24T10:00:00.000123Z")
-    assert event_request(str(IDENTIFIER), f"timestamp={at}".encode()) == (IDENTIFIER, START.replace(microsecond=123))
+    assert read_event_request(str(IDENTIFIER), f"timestamp={at}".encode()) == (
+        IDENTIFIER,
+        START.replace(microsecond=123),
+    )
 
 
 def test_an_id_that_is_no_uuid_is_refused() -> None:
     with pytest.raises(Problem) as caught:
-        event_request("12", b"")
+        read_event_request("12", b"")
     assert caught.value.extra["parameter"] == "id"

@@ -113,3 +113,13 @@ async def test_events_far_ahead_of_now_are_left_out_by_the_store_as_by_the_lists
         moment(699),
         moment(1),
     ]
+
+
+async def test_large_events_make_the_answer_shorter_wherever_they_come_from() -> None:
+    large = [logged_event(n, message="m" * 1024 * 1024) for n in range(20)]
+    bench = Bench(*(stub(event) for event in reversed(large)))
+    bench.store.stored = list(large)
+    found = await bench.ask(limit=18)
+    assert (found.served_from, found.logs) == ("redis", large[:-17:-1])
+    bench.lists.away = True
+    assert (await bench.ask(limit=18)).logs == large[:-17:-1]

@@ -12,7 +12,7 @@ from threatlog.lag import render
 
 MOMENT = datetime(2024, 3, 12, 12, 0, tzinfo=UTC)
 CAUGHT_UP = PartitionLag(0, 1_500, 1_500, 0, None, MOMENT, WorkerState("stream-a-1", alive=True))
-BEHIND = PartitionLag(1, 9_000, 4_000, 5_000, 12.34, MOMENT, WorkerState("stream-b-2", alive=False))
+BEHIND = PartitionLag(1, 9_000, 4_000, 5_000, 12.34, MOMENT, WorkerState("stream-b-2", alive=False), 41.6)
 UNTAKEN = PartitionLag(2, 7, None, 7, None, None, None)
 
 
@@ -35,6 +35,7 @@ def test_each_partition_has_a_row_with_its_worker() -> None:
     assert "none yet" in text
     assert "5,000" in text
     assert "12.3 s" in text
+    assert "42 s" in text
     assert "total 5,007 (appended 100/s, stored 350/s)" in text
     assert "caught up: in about 20 s" in text
     assert "everything accepted before 2024-03-12T12:00:00+00:00 is stored" in text

@@ -100,3 +100,9 @@ def test_only_trouble_that_passes_is_retryable(status: int, retryable: bool) -> 
 )
 def test_an_answer_to_be_retried_says_when(problem: Problem, seconds: str | None) -> None:
     assert problem.headers().get("Retry-After") == seconds
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 502, 503, 504])
+def test_what_may_be_tried_again_says_when(status: int) -> None:
+    problem = Problem(status, "code", "detail")
+    assert ("Retry-After" in problem.headers()) == problem.retryable

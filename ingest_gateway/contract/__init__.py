@@ -28,7 +28,13 @@ from ingest_gateway.contract.record import (
     encode_record,
     rejection_of,
 )
-from ingest_gateway.contract.rejection import REJECTION_CODES, RejectedEventError
+from ingest_gateway.contract.rejection import (
+    MAX_DETAIL_CHARS,
+    REJECTION_CODES,
+    REJECTION_STATUSES,
+    RejectedEventError,
+    shortened,
+)
 
 __all__ = [
     "CONTENT_TYPE",
@@ -37,8 +43,10 @@ __all__ = [
     "EARLIEST",
     "EPOCH",
     "LATEST",
+    "MAX_DETAIL_CHARS",
     "NO_ATTRIBUTES",
     "REJECTION_CODES",
+    "REJECTION_STATUSES",
     "SEVERITIES",
     "SEVERITY_ALIASES",
     "SEVERITY_CODES",
@@ -60,6 +68,7 @@ __all__ = [
     "moment_of",
     "rejection_of",
     "severity_of",
+    "shortened",
     "time_of_id",
     "unix_us",
 ]

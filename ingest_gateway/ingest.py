@@ -16,7 +16,8 @@ from uuid import UUID
 import msgspec
 
 from ingest_gateway.acceptance import Acceptance, Rejection, accept, accept_event
-from ingest_gateway.bodies import JSON, NDJSON, batch_of_json, batch_of_ndjson, decompress, media_type
+from ingest_gateway.bodies import JSON, NDJSON, batch_of_json, batch_of_ndjson, media_type
+from ingest_gateway.compression import decompress
 from ingest_gateway.contract import (
     CONTENT_TYPE,
     CONTENT_TYPE_HEADER,

@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ingest_gateway.bodies import ENCODINGS, JSON, NDJSON
+from ingest_gateway.bodies import JSON, NDJSON
+from ingest_gateway.compression import ENCODINGS
 from ingest_gateway.contract import REJECTION_CODES, SEVERITIES, SEVERITY_ALIASES
 from threatlog.process.problems import CONTENT_TYPE as PROBLEM
 from threatlog.process.settings import Limits

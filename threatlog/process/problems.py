@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
-RETRYABLE_STATUS = frozenset({429, 502, 503, 504})
+RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})
 
 
 # Not frozen: Python itself sets the traceback of an exception.
@@ -49,7 +49,7 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
         """The headers besides the content type."""
         if self.retry_after_s is not None:
             return {"Retry-After": str(self.retry_after_s)}
-        return {"Retry-After": "1"} if self.status in (429, 503) else {}
+        return {"Retry-After": "1"} if self.status in (408, 429, 503) else {}
 
     def response(self) -> Response:
         """The answer to send."""

@@ -17,10 +17,11 @@ from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestLimits, IngestParts
 from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
 from ingest_gateway.metrics import GatewayMetrics
+from ingest_gateway.request_body import RequestBytes
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, listen, run_loop, serve
-from threatlog.process.settings import Limits, Settings
+from threatlog.process.settings import Settings
 
 EXIT_CONFIGURATION = 78
 # The publisher's share of the ten seconds of a stop; ending a stuck producer by force takes up to a second more.
@@ -55,8 +56,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     metrics.watch_publisher(lambda: publisher.unacknowledged_bytes, lambda: publisher.state().connected)
     readiness = Readiness()
-    parts = IngestParts(publisher, metrics, ingest_limits(settings))
-    app = create_app(parts, settings.limits, registry, readiness)
+    request_bytes = RequestBytes(settings.limits.max_request_bytes_in_flight)
+    metrics.watch_requests(lambda: request_bytes.in_flight)
+    parts = IngestParts(publisher, metrics, ingest_limits(settings), request_bytes)
+    app = create_app(parts, settings, registry, readiness)
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -72,22 +75,11 @@ def ingest_limits(settings: Settings) -> IngestLimits:
     """The limits of the endpoints from the settings."""
     limits = settings.limits
     return IngestLimits(
-        event=event_limits(limits),
+        event=EventLimits.of(limits.model_dump()),
         max_body_bytes=limits.max_body_bytes,
         max_decompressed_bytes=limits.max_decompressed_bytes,
         max_batch_events=limits.max_batch_events,
         body_timeout_s=settings.server.read_timeout,
-    )
-
-
-def event_limits(limits: Limits) -> EventLimits:
-    """The limits of one event from the settings."""
-    return EventLimits(
-        max_event_bytes=limits.max_event_bytes,
-        max_message_bytes=limits.max_message_bytes,
-        max_source_chars=limits.max_source_chars,
-        max_attributes_bytes=limits.max_attributes_bytes,
-        max_attributes_depth=limits.max_attributes_depth,
     )
 
 

@@ -70,7 +70,7 @@ def accept_event(
     if timestamp is None:
         timestamp = _own_time(event, received_at, ids)
     if identifier is None:
-        identifier = ids.id_of(index, timestamp)
+        identifier = ids.id_of(index, timestamp, severity, event)
     value = encode_record(
         WrittenRecord(
             identifier,

@@ -12,10 +12,11 @@ from starlette.routing import Match, Route
 
 from ingest_gateway.health import Readiness, health_routes
 from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
+from ingest_gateway.limits_listing import listed_limits
 from ingest_gateway.openapi import BATCH_PATH, INGEST_PATH, describe_ingestion
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send, metrics_response
 from threatlog.process.problems import install_problem_handlers
-from threatlog.process.settings import Limits
+from threatlog.process.settings import Settings
 
 
 class _IngestRoute(Route):
@@ -49,7 +50,7 @@ class _IngestFirst:
 
 def create_app(
     parts: IngestParts,
-    limits: Limits,
+    settings: Settings,
     registry: CollectorRegistry,
     readiness: Readiness | None = None,
 ) -> AsgiApp:
@@ -66,7 +67,7 @@ def create_app(
     ]
     app.router.routes.extend(ingest_routes)
     app.include_router(health_routes(parts.publisher, readiness or Readiness()))
-    shown_limits = orjson.dumps(limits.model_dump())
+    shown_limits = orjson.dumps(listed_limits(settings))
 
     @app.get("/api/v1/limits", tags=["limits"], summary="What one request and one event may measure")
     async def show_limits() -> Response:
@@ -77,5 +78,5 @@ def create_app(
         return metrics_response(registry)
 
     install_problem_handlers(app)
-    describe_ingestion(app, limits)
+    describe_ingestion(app, settings.limits)
     return HttpMetrics(_IngestFirst(app, ingest_routes), registry, service="gateway")

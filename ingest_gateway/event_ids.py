@@ -1,4 +1,4 @@
-"""The ids that the gateway gives: by time and chance, or by an Idempotency-Key and the place in the request."""
+"""The ids that the gateway gives: by time and chance, or by Idempotency-Key, index and event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 from uuid import UUID
 
-from ingest_gateway.contract import EPOCH, id_of_digest, unix_us
+from ingest_gateway.contract import EPOCH, ReceivedEvent, id_of_digest, unix_us
 from threatlog.process.problems import Problem
 
 MAX_KEY_CHARS: Final = 255
@@ -23,8 +23,8 @@ class IdSource(Protocol):
 
     needs_timestamp: bool
 
-    def id_of(self, index: int, timestamp: datetime) -> UUID | str:
-        """The id whose first 48 bits are the event's time in milliseconds."""
+    def id_of(self, index: int, timestamp: datetime, severity: str, event: ReceivedEvent) -> UUID | str:
+        """The id whose first 48 bits are the event's time in milliseconds. `severity` is the canonical one."""
 
 
 class TimeOrderedIds:
@@ -42,7 +42,7 @@ class TimeOrderedIds:
         self._middle = f"-7{bits >> 62 & 0xFFF:03x}-{0x8000 | bits >> 48 & 0x3FFF:04x}-"
         self._first = bits & _MAX_48
 
-    def id_of(self, index: int, timestamp: datetime) -> str:
+    def id_of(self, index: int, timestamp: datetime, severity: str, event: ReceivedEvent) -> str:  # noqa: ARG002
         """The id as text."""
         since = timestamp - EPOCH
         ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
@@ -54,17 +54,23 @@ class TimeOrderedIds:
 
 
 class IdempotentIds:
-    """Version-8 ids from an Idempotency-Key and the index: the same request always means the same ids."""
+    """Version-8 ids from an Idempotency-Key, the index and the event: the same request always means the same ids.
+
+    The event is part of it so that a key used twice for different events loses none of them.
+    """
 
     needs_timestamp = True
 
     def __init__(self, key: bytes) -> None:
         self._keyed = blake2b(key + b"\0", digest_size=16)
 
-    def id_of(self, index: int, timestamp: datetime) -> UUID:
-        """The id; the same for the same key, index and timestamp."""
+    def id_of(self, index: int, timestamp: datetime, severity: str, event: ReceivedEvent) -> UUID:
+        """The id; the same for the same key, index, timestamp and event."""
         digest = self._keyed.copy()
         digest.update(index.to_bytes(4, "big"))
+        # None of these holds U+0000, so no two events look alike.
+        digest.update(f"{severity}\0{event.source}\0{event.message}\0".encode())
+        digest.update(event.attributes)
         return id_of_digest(unix_us(timestamp), digest.digest())
 
 

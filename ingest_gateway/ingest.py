@@ -10,17 +10,20 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+import orjson
 
 from ingest_gateway.acceptance import Acceptance, Rejection, accept, accept_event
-from ingest_gateway.bodies import JSON, NDJSON, batch_of_json, batch_of_ndjson, decompress, media_type
+from ingest_gateway.bodies import JSON, NDJSON, batch_of_json, batch_of_ndjson, media_type
+from ingest_gateway.compression import decompress
 from ingest_gateway.contract import (
     CONTENT_TYPE,
     CONTENT_TYPE_HEADER,
     CONTRACT_VERSION,
+    REJECTION_STATUSES,
     TRACEPARENT_HEADER,
     VERSION_HEADER,
     EventLimits,
@@ -30,17 +33,19 @@ from ingest_gateway.contract import (
 from ingest_gateway.event_ids import RANDOM_BYTES, IdempotentIds, IdSource, TimeOrderedIds, idempotency_key
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt, RecordHeaders
-from ingest_gateway.request_body import SenderGoneError, receive_body
+from ingest_gateway.request_body import HeldBytes, RequestBytes, SenderGoneError, receive_body
 from threatlog.process.http_metrics import Receive, Scope, Send
 from threatlog.process.problems import Problem, internal_error
 
-# A refused batch of 5,000 needs no megabyte of answer; `rejected` still counts every one.
-MAX_LISTED_ERRORS: Final = 100
 _PLAIN_HEADERS: Final = (
     (CONTENT_TYPE_HEADER, CONTENT_TYPE.encode()),
     (VERSION_HEADER, str(CONTRACT_VERSION).encode()),
 )
 _MAX_TRACEPARENT_BYTES: Final = 256
+# A request has each of these once; which of two is meant nobody can tell.
+_SINGLE_HEADERS: Final = (b"content-type", b"content-encoding", b"idempotency-key")
+# What one refusal takes until its answer is sent, about: its text, its objects, and its part of the answer.
+_REJECTION_BYTES: Final = 512
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -51,7 +56,7 @@ def utc_now() -> datetime:
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What a batch is answered: `ids` in order with null for a refused item, `errors` at most the first 100."""
+    """What a batch is answered: `ids` in order with null for a refused item, `errors` with an entry for each null."""
 
     accepted: int
     rejected: int
@@ -94,6 +99,7 @@ class IngestParts:
     publisher: EventPublisher
     metrics: GatewayMetrics
     limits: IngestLimits
+    request_bytes: RequestBytes
     now: Callable[[], datetime] = utc_now
     random_bytes: Callable[[int], bytes] = os.urandom
 
@@ -102,11 +108,13 @@ class IngestParts:
 class _Request:
     media_type: str
     body: bytes
-    key: bytes | None
-    record_headers: RecordHeaders
+    ids: IdSource
 
 
-class _Endpoint:
+Decided = TypeVar("Decided")
+
+
+class _Endpoint(Generic[Decided]):
     """What the two endpoints share: reading the request, and answering errors."""
 
     media_types: tuple[str, ...] = (JSON,)
@@ -117,7 +125,9 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request (ASGI)."""
         try:
-            body = await self._answer(await self._read(scope, receive))
+            with HeldBytes(self._parts.request_bytes) as held:
+                decided, record_headers = await self._receive(scope, receive, held)
+                body = await self._answer(decided, record_headers, held)
         except SenderGoneError:
             return
         except Problem as problem:
@@ -139,23 +149,28 @@ class _Endpoint:
         )
         await send({"type": "http.response.body", "body": body})
 
-    async def _read(self, scope: Scope, receive: Receive) -> _Request:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        limits = self._parts.limits
+    async def _receive(self, scope: Scope, receive: Receive, held: HeldBytes) -> tuple[Decided, RecordHeaders]:
+        """Reads the request and decides on it. Its body is gone when this returns: Kafka may take seconds."""
+        headers = _headers_of(scope)
+        limits, metrics = self._parts.limits, self._parts.metrics
         kind = media_type(headers.get(b"content-type"), self.media_types)
         key = idempotency_key(headers.get(b"idempotency-key"))
-        wire = await receive_body(receive, headers.get(b"content-length"), limits.max_body_bytes, limits.body_timeout_s)
+        length = headers.get(b"content-length")
+        wire = await receive_body(receive, length, limits.max_body_bytes, limits.body_timeout_s, held)
         body = decompress(wire, headers.get(b"content-encoding"), limits.max_decompressed_bytes)
-        self._parts.metrics.body_received(len(wire), len(body))
-        return _Request(kind, body, key, _record_headers(headers.get(b"traceparent")))
+        metrics.body_received(len(wire), len(body))
+        if body is not wire:
+            held.grow(len(body))
+        ids = TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES)) if key is None else IdempotentIds(key)
+        decided = self._decide(_Request(kind, body, ids))
+        held.replace(0)
+        return decided, _record_headers(headers.get(b"traceparent"))
 
-    async def _answer(self, request: _Request) -> bytes:
+    def _decide(self, request: _Request) -> Decided:
         raise NotImplementedError
 
-    def _ids(self, request: _Request) -> IdSource:
-        if request.key is not None:
-            return IdempotentIds(request.key)
-        return TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES))
+    async def _answer(self, decided: Decided, headers: RecordHeaders, held: HeldBytes) -> bytes:
+        raise NotImplementedError
 
     async def _publish(self, values: Sequence[bytes], headers: RecordHeaders) -> list[Receipt]:
         try:
@@ -165,53 +180,69 @@ class _Endpoint:
             raise Problem(503, error.code, error.detail, error.retry_after_s) from None
 
 
-class SingleEndpoint(_Endpoint):
+class SingleEndpoint(_Endpoint[tuple[UUID | str, datetime, bytes]]):
     """One event a request."""
 
-    async def _answer(self, request: _Request) -> bytes:
+    def _decide(self, request: _Request) -> tuple[UUID | str, datetime, bytes]:
         parts = self._parts
         try:
-            event = decode_received(request.body)
-            identifier, timestamp, value = accept_event(event, 0, parts.limits.event, parts.now(), self._ids(request))
+            return accept_event(decode_received(request.body), 0, parts.limits.event, parts.now(), request.ids)
         except RejectedEventError as error:
-            self._refuse(error)
-        receipt = (await self._publish([value], request.record_headers))[0]
-        parts.metrics.events_decided(1, ())
+            parts.metrics.events_decided(0, (Rejection(0, error.code, error.detail),))
+            raise Problem(REJECTION_STATUSES[error.code], error.code, error.detail) from None
+
+    async def _answer(
+        self,
+        decided: tuple[UUID | str, datetime, bytes],
+        headers: RecordHeaders,
+        held: HeldBytes,  # noqa: ARG002
+    ) -> bytes:
+        identifier, timestamp, value = decided
+        receipt = (await self._publish([value], headers))[0]
+        self._parts.metrics.events_decided(1, ())
         place = SinglePlace(receipt.partition, receipt.offset)
         return _encode(SingleAnswer(identifier, "ingested", timestamp, place))
 
-    def _refuse(self, error: RejectedEventError) -> NoReturn:
-        self._parts.metrics.events_decided(0, (Rejection(0, error.code, error.detail),))
-        status = 400 if error.code == "not_json" else 413 if error.code.endswith("_too_large") else 422
-        raise Problem(status, error.code, error.detail) from None
 
-
-class BatchEndpoint(_Endpoint):
+class BatchEndpoint(_Endpoint[Acceptance]):
     """Many events a request, as `{"logs": [...]}` or one a line."""
 
     media_types = (JSON, NDJSON)
 
-    async def _answer(self, request: _Request) -> bytes:
+    def _decide(self, request: _Request) -> Acceptance:
         parts = self._parts
         decode = batch_of_ndjson if request.media_type == NDJSON else batch_of_json
         items = decode(request.body, parts.limits.max_batch_events)
-        accepted = accept(items, parts.limits.event, parts.now(), self._ids(request))
+        accepted = accept(items, parts.limits.event, parts.now(), request.ids)
         if not accepted.values:
             parts.metrics.events_decided(0, accepted.rejections)
-            raise _all_refused(accepted)
-        count = len(accepted.values)
-        receipts = await self._publish(accepted.values, request.record_headers)
-        parts.metrics.events_decided(count, accepted.rejections)
-        errors = accepted.rejections[:MAX_LISTED_ERRORS]
-        return _encode(BatchAnswer(count, len(accepted.rejections), accepted.ids, errors, receipts))
+            raise _all_refused(accepted.rejections)
+        return accepted
+
+    async def _answer(self, decided: Acceptance, headers: RecordHeaders, held: HeldBytes) -> bytes:
+        count, refused = len(decided.values), len(decided.rejections)
+        if refused:
+            held.replace(refused * _REJECTION_BYTES)
+        receipts = await self._publish(decided.values, headers)
+        self._parts.metrics.events_decided(count, decided.rejections)
+        return _encode(BatchAnswer(count, refused, decided.ids, decided.rejections, receipts))
 
 
-def _all_refused(accepted: Acceptance) -> Problem:
-    rejections = accepted.rejections
-    listed = rejections[:MAX_LISTED_ERRORS]
-    detail = f"none of the {len(rejections)} events can be stored; the first: {listed[0].detail}"
-    errors = [{"index": error.index, "code": error.code, "detail": error.detail} for error in listed]
+def _all_refused(rejections: Sequence[Rejection]) -> Problem:
+    detail = f"none of the {len(rejections)} events can be stored; the first: {rejections[0].detail}"
+    errors = orjson.Fragment(_encode(rejections))
     return Problem(422, "all_rejected", detail, extra={"accepted": 0, "rejected": len(rejections), "errors": errors})
+
+
+def _headers_of(scope: Scope) -> dict[bytes, bytes]:
+    pairs: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        names = [name for name, _ in pairs]
+        for name in _SINGLE_HEADERS:
+            if names.count(name) > 1:
+                raise Problem(400, "repeated_header", f"the header {name.decode()} is there more than once")
+    return headers
 
 
 def _record_headers(traceparent: bytes | None) -> RecordHeaders:

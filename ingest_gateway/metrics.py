@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter as CountOf
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -44,6 +45,9 @@ class GatewayMetrics:
         self._unacknowledged = Gauge(
             "threatlog_kafka_unacked_bytes", "Record bytes taken from senders that wait for Kafka.", registry=registry
         )
+        self._request_bytes = Gauge(
+            "threatlog_ingest_request_bytes", "Bytes of requests that are held and not decoded yet.", registry=registry
+        )
         self._connected = Gauge("threatlog_kafka_connected", "1 while Kafka answers, else 0.", registry=registry)
 
     def watch_publisher(self, unacknowledged_bytes: Callable[[], int], connected: Callable[[], bool]) -> None:
@@ -51,18 +55,23 @@ class GatewayMetrics:
         self._unacknowledged.set_function(unacknowledged_bytes)
         self._connected.set_function(lambda: float(connected()))
 
+    def watch_requests(self, bytes_in_flight: Callable[[], int]) -> None:
+        """Reads this at each scrape."""
+        self._request_bytes.set_function(bytes_in_flight)
+
     def body_received(self, wire_bytes: int, decoded_bytes: int) -> None:
         """One request's body is here."""
         self._wire_bytes.inc(wire_bytes)
         self._decoded_bytes.inc(decoded_bytes)
 
-    def events_decided(self, accepted: int, rejections: Iterable[Rejection]) -> None:
+    def events_decided(self, accepted: int, rejections: Sequence[Rejection]) -> None:
         """Kafka has acknowledged the accepted ones; the others were refused."""
         if accepted:
             self._accepted.inc(accepted)
-        for rejection in rejections:
-            self._rejected.inc()
-            self._reasons[rejection.code].inc()
+        if rejections:
+            self._rejected.inc(len(rejections))
+            for code, count in CountOf([rejection.code for rejection in rejections]).items():
+                self._reasons[code].inc(count)
 
     def unavailable(self, code: str) -> None:
         """One request was answered 503."""

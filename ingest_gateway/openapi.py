@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ingest_gateway.bodies import ENCODINGS, JSON, NDJSON
+from ingest_gateway.bodies import JSON, NDJSON
+from ingest_gateway.compression import ENCODINGS
 from ingest_gateway.contract import REJECTION_CODES, SEVERITIES, SEVERITY_ALIASES
 from threatlog.process.problems import CONTENT_TYPE as PROBLEM
 from threatlog.process.settings import Limits
@@ -122,7 +123,7 @@ def _batch(limits: Limits) -> dict[str, Any]:
         "tags": ["ingestion"],
         "summary": "Take many events",
         "description": "Good events are kept whatever is wrong with the others; `ids` has null for a refused one, "
-        "`errors` lists the first 100.",
+        "`errors` says why.",
         "parameters": _parameters(),
         "requestBody": {"required": True, "content": {JSON: {"schema": document}, NDJSON: {"schema": lines}}},
         "responses": _responses("The accepted events are safe in Kafka", _BATCH_ANSWER),
@@ -130,7 +131,10 @@ def _batch(limits: Limits) -> dict[str, Any]:
 
 
 def _parameters() -> list[dict[str, Any]]:
-    key = "A retry with the same key and body adds nothing, whenever it comes; every event then needs a timestamp or a "
+    key = (
+        "A retry with the same key and body adds nothing, whenever it comes; each request has a key of its own, "
+        "and every event needs a timestamp or a "
+    )
     return [
         {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}, "description": key + "version-7 id."},
         {"name": "Content-Encoding", "in": "header", "schema": {"type": "string", "enum": list(ENCODINGS)}},
@@ -139,11 +143,12 @@ def _parameters() -> list[dict[str, Any]]:
 
 def _responses(description: str, example: dict[str, Any]) -> dict[str, Any]:
     problems = {
-        "400": "The body is missing, not JSON, or not what its Content-Encoding says",
-        "408": "The body did not arrive in time",
+        "400": "The body is missing, not JSON, or not what its Content-Encoding says; or a header is wrong",
+        "408": "The body did not arrive in time; nothing was kept",
         "413": "Something is larger than /api/v1/limits allows",
         "415": "The content type or encoding is not supported",
         "422": "No event can be stored",
+        "429": "Requests hold too many bytes at the moment; nothing was kept, Retry-After says when to try again",
         "503": "Kafka did not acknowledge in time; Retry-After says when to try again",
     }
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}

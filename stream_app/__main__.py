@@ -153,8 +153,9 @@ def _build(settings: Settings) -> _Worker:
         time.time,
     )
     kafka = KafkaLog(topic)
+    limits = EventLimits.of(settings.limits.model_dump())
     pipeline = Pipeline(
-        Policy(topic, settings.ingestion.batch_size, settings.ingestion.batch_timeout, event_limits(settings)),
+        Policy(topic, settings.ingestion.batch_size, settings.ingestion.batch_timeout, limits),
         Parts(window_store, window_days, mirror, kafka, figures),
         random.Random(),  # noqa: S311 - jitter
         _fail,
@@ -170,18 +171,6 @@ def _build(settings: Settings) -> _Worker:
     app.upkeep = upkeep
     app.on_stopping = worker.arm_stop
     return worker
-
-
-def event_limits(settings: Settings) -> EventLimits:
-    """The limits of one event, as the contract takes them."""
-    limits = settings.limits
-    return EventLimits(
-        max_event_bytes=limits.max_event_bytes,
-        max_message_bytes=limits.max_message_bytes,
-        max_source_chars=limits.max_source_chars,
-        max_attributes_bytes=limits.max_attributes_bytes,
-        max_attributes_depth=limits.max_attributes_depth,
-    )
 
 
 def main() -> None:

@@ -37,7 +37,6 @@ _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 PG_EPOCH_US: Final = 946_684_800_000_000
 _MINUTE_US: Final = 60_000_000
 _DAY_US: Final = 1440 * _MINUTE_US
-MAX_DETAIL_CHARS: Final = 1000
 # Ten to fifteen milliseconds; each turn costs a change of threads as well.
 RECORDS_A_TURN: Final = 2500
 
@@ -209,9 +208,8 @@ def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> 
 
 
 def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> DeadLetter:
-    # The words may quote the sender, and PostgreSQL's text holds no U+0000.
-    detail = error.detail[:MAX_DETAIL_CHARS].replace("\0", "\\0")
-    return DeadLetter(partition, record.offset, error.code, detail, record.key, record.value, max(record.timestamp, 0))
+    appended_ms = max(record.timestamp, 0)
+    return DeadLetter(partition, record.offset, error.code, error.detail, record.key, record.value, appended_ms)
 
 
 class _RowEncoder:

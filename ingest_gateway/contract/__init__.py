@@ -29,7 +29,13 @@ from ingest_gateway.contract.record import (
     encode_record,
     rejection_of,
 )
-from ingest_gateway.contract.rejection import REJECTION_CODES, RejectedEventError
+from ingest_gateway.contract.rejection import (
+    MAX_DETAIL_CHARS,
+    REJECTION_CODES,
+    REJECTION_STATUSES,
+    RejectedEventError,
+    shortened,
+)
 
 __all__ = [
     "CONTENT_TYPE",
@@ -38,8 +44,10 @@ __all__ = [
     "EARLIEST",
     "EPOCH",
     "LATEST",
+    "MAX_DETAIL_CHARS",
     "NO_ATTRIBUTES",
     "REJECTION_CODES",
+    "REJECTION_STATUSES",
     "SEVERITIES",
     "SEVERITY_ALIASES",
     "SEVERITY_CODES",
@@ -61,6 +69,7 @@ __all__ = [
     "moment_of",
     "rejection_of",
     "severity_of",
+    "shortened",
     "time_of_id",
     "unix_us",
     "without_null",

@@ -102,5 +102,5 @@ def rejection_of(error: Exception) -> RejectedEventError:
         return RejectedEventError("not_an_object", f"an event is a JSON object: {text}")
     code = _FIELD_CODES.get(field[1], "wrong_type")
     if code == "bad_timestamp":
-        text += "; RFC 3339 with a time zone is needed, such as 2026-11-24T10:00:00Z"
+        text += "; RFC 3339 with a time zone and no leap second is needed, such as 2026-11-24T10:00:00Z"
     return RejectedEventError(code, text)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 CONTENT_TYPE = "application/problem+json"
-RETRYABLE_STATUS = frozenset({429, 502, 503, 504})
+RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})
 
 
 # Not frozen: Python itself sets the traceback of an exception.

@@ -20,6 +20,8 @@ from threatlog.process.problems import Problem
 log = logging.getLogger(__name__)
 # Connections that may wait to be taken, so that a burst of a thousand is not turned away.
 BACKLOG = 2048
+# A connection without a request is closed after this.
+KEEP_ALIVE_S = 75
 
 
 class PortTakenError(Exception):
@@ -119,7 +121,7 @@ async def serve(
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         # uvicorn's own is an integer.
         timeout_graceful_shutdown=max(1, round(policy.requests_s)),
     )

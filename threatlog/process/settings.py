@@ -154,6 +154,12 @@ class Limits(_Section):
     max_unacknowledged_bytes: Bytes = Field(
         64 << 20, ge=1 << 20, le=8 << 30, description="record bytes waiting for Kafka; above it the answer is 503"
     )
+    max_request_bytes_in_flight: Bytes = Field(
+        256 << 20,
+        ge=1 << 20,
+        le=8 << 30,
+        description="bytes of all requests held at once, as sent and decompressed; above it the answer is 429",
+    )
 
 
 class Storage(_Section):

@@ -16,6 +16,7 @@ from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestParts
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher
+from ingest_gateway.request_body import RequestBytes
 from tests.fakes.memory_publisher import MemoryPublisher
 from threatlog.process.http_metrics import AsgiApp
 from threatlog.process.settings import Limits, Server, Settings
@@ -35,6 +36,7 @@ class Gateway:
     publisher: MemoryPublisher
     registry: CollectorRegistry
     readiness: Readiness
+    request_bytes: RequestBytes
     http: httpx.AsyncClient
 
     def metric(self, line_start: str) -> float:
@@ -53,18 +55,20 @@ def make_gateway(
 ) -> Gateway:
     """A gateway with `limits` on `publisher`, or on one in memory."""
     registry, readiness, memory = CollectorRegistry(), Readiness(), MemoryPublisher()
+    request_bytes = RequestBytes(limits.max_request_bytes_in_flight)
     settings = Settings(limits=limits, server=Server(read_timeout=read_timeout))
     parts = IngestParts(
         publisher or memory,
         GatewayMetrics(registry),
         ingest_limits(settings),
+        request_bytes,
         now=now,
         random_bytes=bytes,
     )
-    app = create_app(parts, limits, registry, readiness)
+    app = create_app(parts, settings, registry, readiness)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
-    return Gateway(app, memory, registry, readiness, http)
+    return Gateway(app, memory, registry, readiness, request_bytes, http)
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -75,6 +79,6 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert body["type"] == f"urn:threatlog:problem:{code}"
     assert body["title"]
     assert body["detail"]
-    assert body["retryable"] is (status in (429, 503))
+    assert body["retryable"] is (status in (408, 429, 503))
     assert ("retry-after" in answer.headers) is body["retryable"]
     return body

@@ -102,6 +102,34 @@ def test_another_key_means_other_ids() -> None:
     assert kept(event(THEN), ids=IdempotentIds(b"a")).ids != kept(event(THEN), ids=IdempotentIds(b"b")).ids
 
 
+def test_a_key_used_again_for_another_event_never_takes_it_for_the_first() -> None:
+    events = [
+        ReceivedEvent("error", "s", "m", THEN),
+        ReceivedEvent("low", "s", "m", THEN),
+        ReceivedEvent("error", "sm", "", THEN),
+        ReceivedEvent("error", "t", "m", THEN),
+        ReceivedEvent("error", "s", "n", THEN),
+        ReceivedEvent("error", "s", "m", THEN, msgspec.Raw(b'{"a":1}')),
+        ReceivedEvent("error", "s", "m", THEN, msgspec.Raw(b'{"a":2}')),
+    ]
+
+    assert len({kept(item, ids=IdempotentIds(b"key")).ids[0] for item in events}) == len(events)
+
+
+def test_under_a_key_another_spelling_of_the_severity_is_the_same_event() -> None:
+    error, high = (ReceivedEvent(severity, "s", "m", THEN) for severity in ("error", "HIGH"))
+
+    assert kept(error, ids=IdempotentIds(b"key")).ids == kept(high, ids=IdempotentIds(b"key")).ids
+
+
+def test_the_id_of_an_event_under_a_key_stays_what_it_is() -> None:
+    first = ReceivedEvent("CRITICAL", "fw-02", "Port scan", THEN, msgspec.Raw(b'{"ports":1024}'))
+
+    assert [str(given_id) for given_id in kept(first, ids=IdempotentIds(b"key")).ids] == [
+        "019424f8-632e-8943-a20b-0f7a8855de46"
+    ]
+
+
 def test_under_a_key_a_bad_item_does_not_shift_the_ids_of_the_others() -> None:
     good = kept(event(THEN), event(THEN), event(THEN), ids=IdempotentIds(b"key"))
     mixed = kept(event(THEN), RejectedEventError("not_json", "x"), event(THEN), ids=IdempotentIds(b"key"))
@@ -135,7 +163,7 @@ def test_attributes_reach_the_record_as_they_came() -> None:
     st.integers(0, 5000),
 )
 def test_any_time_and_chance_make_a_version_7_id(moment: datetime, chance: bytes, index: int) -> None:
-    text = TimeOrderedIds(chance).id_of(index, moment)
+    text = TimeOrderedIds(chance).id_of(index, moment, "LOW", event())
     identifier = UUID(text)
 
     assert str(identifier) == text
@@ -147,11 +175,11 @@ def test_any_time_and_chance_make_a_version_7_id(moment: datetime, chance: bytes
 def test_ids_of_one_request_differ(chance: bytes) -> None:
     ids = TimeOrderedIds(chance)
 
-    assert len({ids.id_of(index, THEN) for index in range(1000)}) == 1000
+    assert len({ids.id_of(index, THEN, "LOW", event()) for index in range(1000)}) == 1000
 
 
 def test_the_random_bits_all_reach_the_id() -> None:
-    ones, zeros = TimeOrderedIds(b"\xff" * 10).id_of(0, THEN), TimeOrderedIds(bytes(10)).id_of(0, THEN)
+    ones, zeros = (TimeOrderedIds(chance).id_of(0, THEN, "LOW", event()) for chance in (b"\xff" * 10, bytes(10)))
 
     assert ones[14:] == "7fff-bfff-ffffffffffff"
     assert zeros[14:] == "7000-8000-000000000000"

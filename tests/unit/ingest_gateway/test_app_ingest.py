@@ -15,6 +15,7 @@ import zstandard
 from ingest_gateway.contract import decode_record
 from ingest_gateway.publishing import KafkaState, PublishUnavailableError, Receipt, RecordHeaders
 from tests.unit.ingest_gateway.gateway_client import BATCH, EVENT, SINGLE, SMALL, assert_problem, make_gateway
+from threatlog.process.settings import Limits
 
 V4 = "5b0f9f1e-0c5b-4b0e-8a51-2f9a6b1c7d3e"
 
@@ -103,12 +104,23 @@ async def test_a_batch_that_is_all_bad_is_422_with_each_error() -> None:
 
 
 @pytest.mark.parametrize("good", [0, 1])
-async def test_at_most_100_errors_are_listed_and_all_are_counted(good: int) -> None:
+async def test_every_error_is_listed_and_counted(good: int) -> None:
     gateway = make_gateway(limits=SMALL.model_copy(update={"max_batch_events": 1000}))
     body = (await gateway.http.post(BATCH, json={"logs": [3] * 150 + [EVENT] * good})).json()
 
-    assert (body["rejected"], len(body["errors"])) == (150, 100)
+    assert body["rejected"] == 150
+    assert [error["index"] for error in body["errors"]] == list(range(150))
     assert gateway.metric('threatlog_ingest_rejected_events_total{reason="not_an_object"}') == 150
+
+
+@pytest.mark.parametrize("good", [0, 1])
+async def test_an_answer_repeats_only_a_little_of_what_was_sent(good: int) -> None:
+    gateway = make_gateway(limits=Limits())
+    bad = {**EVENT, "x" * 50_000: 1}
+    answer = await gateway.http.post(BATCH, json={"logs": [bad] * 100 + [EVENT] * good})
+
+    assert len(answer.json()["errors"]) == 100
+    assert len(answer.content) < 50_000
 
 
 async def test_ndjson_is_one_event_a_line() -> None:
@@ -154,6 +166,22 @@ async def test_a_request_that_cannot_be_read_is_a_problem(
     assert_problem(await make_gateway().http.post(BATCH, content=content, headers=headers), status, code)
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding", "Idempotency-Key"])
+async def test_a_header_that_is_there_twice_is_400_with_its_name(name: str) -> None:
+    gateway = make_gateway()
+    headers = [(name, "application/json"), ("X-Other", "a"), (name, "application/json")]
+    answer = await gateway.http.post(SINGLE, content=orjson.dumps(EVENT), headers=headers)
+
+    assert name.lower() in assert_problem(answer, 400, "repeated_header")["detail"]
+    assert gateway.publisher.values == []
+
+
+async def test_other_headers_may_be_there_twice() -> None:
+    headers = [("X-Other", "a"), ("X-Other", "b")]
+
+    assert (await make_gateway().http.post(SINGLE, json=EVENT, headers=headers)).status_code == 201
+
+
 async def test_an_oversized_body_without_a_length_is_413_as_well() -> None:
     async def pieces() -> Any:
         for _ in range(30):
@@ -171,6 +199,16 @@ async def test_a_retry_under_the_same_key_has_the_same_ids(path: str, document: 
 
     assert first.get("id") == second.get("id")
     assert first.get("ids") == second.get("ids")
+
+
+async def test_another_event_under_the_same_key_has_another_id() -> None:
+    gateway = make_gateway()
+    first, second = [
+        (await gateway.http.post(SINGLE, json={**EVENT, "message": text}, headers={"Idempotency-Key": "k1"})).json()
+        for text in ("one", "two")
+    ]
+
+    assert first["id"] != second["id"]
 
 
 async def test_under_a_key_an_event_without_time_is_refused_with_that_reason() -> None:
@@ -234,7 +272,8 @@ async def test_a_body_that_does_not_come_is_408() -> None:
 
     answer = await gateway.http.post(SINGLE, content=never())
 
-    assert_problem(answer, 408, "request_timeout")
+    assert assert_problem(answer, 408, "request_timeout")["retryable"] is True
+    assert gateway.request_bytes.in_flight == 0
     assert answer.headers["connection"] == "close"
 
 

@@ -29,6 +29,7 @@ from ingest_gateway.contract import (
     time_of_id,
     unix_us,
 )
+from threatlog.process.settings import Limits
 
 LIMITS = EventLimits()
 GOOD = {"severity": "HIGH", "source": "web-01", "message": "m", "timestamp": "2026-11-24T10:15:30Z"}
@@ -236,3 +237,9 @@ def test_the_largest_version_7_time_that_is_taken_is_storable() -> None:
     assert moment is not None
     assert moment <= LATEST
     assert time_of_id(UUID(int=(1 << 48) - 1 << 80 | 7 << 76 | 2 << 62)) is None
+
+
+def test_the_limits_of_an_event_are_those_of_the_settings() -> None:
+    limits = EventLimits.of({**Limits().model_dump(), "max_source_chars": 17})
+
+    assert limits == EventLimits(max_source_chars=17)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_gateway.contract import REJECTION_CODES, EventLimits
-from stream_app.prepare import MAX_DETAIL_CHARS
+from ingest_gateway.contract import MAX_DETAIL_CHARS, REJECTION_CODES, EventLimits
 from tests.fakes.kafka_records import NOON_MS, FakeRecord, event_json, record
 from tests.unit.stream_app.prepared_rows import VERSION_4, prepared
 
@@ -81,7 +80,7 @@ def test_words_that_quote_the_sender_hold_nothing_that_postgresql_refuses() -> N
 
     assert letter.reason == "unknown_field"
     assert "\0" not in letter.detail
-    assert len(letter.detail) <= MAX_DETAIL_CHARS + 1
+    assert len(letter.detail) <= MAX_DETAIL_CHARS
 
 
 def test_a_record_without_an_append_time_still_has_one_that_postgresql_takes() -> None:

@@ -84,7 +84,9 @@ async def test_what_a_problem_adds_stands_in_its_document(client: httpx.AsyncCli
     assert (await client.get("/problem")).json()["kafka"] == "away"
 
 
-@pytest.mark.parametrize(("status", "retryable"), [(503, True), (429, True), (504, True), (500, False), (422, False)])
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(503, True), (429, True), (408, True), (504, True), (500, False), (422, False)]
+)
 def test_only_trouble_that_passes_is_retryable(status: int, retryable: bool) -> None:
     assert json.loads(Problem(status, "code", "detail").body())["retryable"] is retryable
 
@@ -94,6 +96,7 @@ def test_only_trouble_that_passes_is_retryable(status: int, retryable: bool) -> 
     [
         (Problem(503, "code", "detail"), "1"),
         (Problem(429, "code", "detail"), "1"),
+        (Problem(408, "code", "detail"), "1"),
         (Problem(503, "code", "detail", retry_after_s=30), "30"),
         (internal_error(), None),
     ],

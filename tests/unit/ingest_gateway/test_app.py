@@ -52,7 +52,7 @@ async def test_the_description_covers_every_route_with_examples_of_the_answers()
     for path in (SINGLE, BATCH):
         responses = schema["paths"][path]["post"]["responses"]
         assert "example" in responses["201"]["content"]["application/json"]
-        assert {"400", "408", "413", "415", "422", "503"} <= set(responses)
+        assert {"400", "408", "413", "415", "422", "429", "503"} <= set(responses)
     assert schema["components"]["schemas"]["Event"]["example"]["severity"] == "HIGH"
     assert (await http.get("/docs")).status_code == 200
 

@@ -13,7 +13,8 @@ import pytest
 import zstandard
 
 from ingest_gateway.contract import decode_record
-from ingest_gateway.publishing import KafkaState, PublishUnavailableError, Receipt, RecordHeaders
+from ingest_gateway.publishing import KafkaState, PublishUnavailableError, Receipt, RecordHeaders, UnavailableCode
+from tests.fakes.memory_publisher import MemoryPublisher
 from tests.unit.ingest_gateway.gateway_client import BATCH, EVENT, SINGLE, SMALL, assert_problem, make_gateway
 
 V4 = "5b0f9f1e-0c5b-4b0e-8a51-2f9a6b1c7d3e"
@@ -197,14 +198,53 @@ async def test_paths_and_methods_that_do_not_exist_are_problems(method: str, pat
     assert ("allow" in answer.headers) is (status == 405)
 
 
-async def test_kafka_trouble_is_503_with_retry_after_and_the_reason() -> None:
+@pytest.mark.parametrize(
+    ("code", "status", "may_arrive", "words"),
+    [
+        ("overloaded", 429, False, "nothing of this request was kept"),
+        ("kafka_unavailable", 503, False, "nothing of this request was kept"),
+        ("kafka_unavailable", 503, True, "may still be stored"),
+        ("stopping", 503, True, "may still be stored"),
+    ],
+)
+@pytest.mark.parametrize(("path", "document"), [(SINGLE, EVENT), (BATCH, {"logs": [EVENT]})])
+async def test_kafka_trouble_is_told_with_what_became_of_the_events_and_when_to_try_again(
+    code: UnavailableCode, status: int, may_arrive: bool, words: str, path: str, document: object
+) -> None:
     gateway = make_gateway()
-    gateway.publisher.trouble = PublishUnavailableError("kafka_backlog", "too much waits", retry_after_s=3)
-    answer = await gateway.http.post(SINGLE, json=EVENT)
+    gateway.publisher.trouble = PublishUnavailableError(code, "why", retry_after_s=3, may_arrive=may_arrive)
+    answer = await gateway.http.post(path, json=document)
 
-    assert assert_problem(answer, 503, "kafka_backlog")["detail"] == "too much waits"
+    problem = assert_problem(answer, status, code)
+    assert problem["may_be_stored"] is may_arrive
+    assert problem["detail"].startswith("why; ")
+    assert words in problem["detail"]
     assert answer.headers["retry-after"] == "3"
-    assert gateway.metric('threatlog_ingest_unavailable_total{reason="kafka_backlog"}') == 1
+    assert gateway.metric(f'threatlog_ingest_unavailable_total{{reason="{code}"}}') == 1
+
+
+class SilentPublisher(MemoryPublisher):
+    """Never hears from Kafka."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def publish(self, values: Sequence[bytes], headers: RecordHeaders) -> list[Receipt]:  # noqa: ARG002
+        self.asked.set()
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_a_request_that_the_stop_cuts_off_says_that_its_events_may_be_stored() -> None:
+    publisher = SilentPublisher()
+    request = asyncio.ensure_future(make_gateway(publisher).http.post(SINGLE, json=EVENT))
+    await asyncio.wait_for(publisher.asked.wait(), 5)
+    request.cancel()
+
+    problem = assert_problem(await request, 503, "stopping")
+    assert problem["may_be_stored"] is True
+    assert "may still be stored" in problem["detail"]
 
 
 class BrokenPublisher:

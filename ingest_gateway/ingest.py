@@ -5,6 +5,7 @@ Both are plain ASGI endpoints: FastAPI's own request handling costs 30 us more, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -177,7 +178,12 @@ class _Endpoint(Generic[Decided]):
             return await self._parts.publisher.publish(values, headers)
         except PublishUnavailableError as error:
             self._parts.metrics.unavailable(error.code)
-            raise Problem(503, error.code, error.detail, error.retry_after_s) from None
+            raise _unavailable(error) from None
+        except asyncio.CancelledError:
+            # The stop cuts off what it has waited for long enough.
+            self._parts.metrics.unavailable("stopping")
+            cut_off = PublishUnavailableError("stopping", "this gateway is stopping", may_arrive=True)
+            raise _unavailable(cut_off) from None
 
 
 class SingleEndpoint(_Endpoint[tuple[UUID | str, datetime, bytes]]):
@@ -232,6 +238,17 @@ def _all_refused(rejections: Sequence[Rejection]) -> Problem:
     detail = f"none of the {len(rejections)} events can be stored; the first: {rejections[0].detail}"
     errors = orjson.Fragment(_encode(rejections))
     return Problem(422, "all_rejected", detail, extra={"accepted": 0, "rejected": len(rejections), "errors": errors})
+
+
+def _unavailable(error: PublishUnavailableError) -> Problem:
+    outcome = (
+        "the events may still be stored; a retry with the same ids or Idempotency-Key adds nothing twice"
+        if error.may_arrive
+        else "nothing of this request was kept"
+    )
+    status = 429 if error.code == "overloaded" else 503
+    extra = {"may_be_stored": error.may_arrive}
+    return Problem(status, error.code, f"{error.detail}; {outcome}", error.retry_after_s, extra)
 
 
 def _headers_of(scope: Scope) -> dict[bytes, bytes]:

@@ -17,6 +17,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidRequiredAcksError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -24,6 +25,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from ingest_gateway.log_connection import TopicPartitions
 from ingest_gateway.publishing import PublishUnavailableError, RecordHeaders
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ class KafkaConnection:
             await producer.start()
         except KafkaError as error:
             await _end(producer)
-            raise _unavailable(error, f"Kafka at {bootstrap_servers}") from error
+            raise _unavailable(error, "Kafka") from error
         except BaseException:
             await _end(producer)
             raise
@@ -101,19 +103,20 @@ class KafkaConnection:
         """An empty batch."""
         return KafkaBatch(self._producer, self._topic)
 
-    async def partitions(self) -> frozenset[int]:
+    async def partitions(self) -> TopicPartitions:
         """Asks Kafka for the topic's partitions. Raises PublishUnavailableError."""
         client = self._producer.client
         try:
             refreshed = await client.force_metadata_update()
             if not refreshed:
                 raise PublishUnavailableError("kafka_unavailable", "Kafka cannot be reached")
-            partitions = client.cluster.partitions_for_topic(self._topic)
-            if partitions is None:
-                partitions = await self._producer.partitions_for(self._topic)
+            existing = client.cluster.partitions_for_topic(self._topic)
+            if existing is None:
+                existing = await self._producer.partitions_for(self._topic)
         except KafkaError as error:
             raise _unavailable(error, f"topic {self._topic}") from error
-        return frozenset(partitions)
+        led = client.cluster.available_partitions_for_topic(self._topic)
+        return TopicPartitions(frozenset(existing), frozenset(led or ()))
 
     async def close(self, timeout_s: float) -> None:
         """Flushes within the time, then ends the producer by force."""
@@ -131,7 +134,7 @@ class KafkaConnection:
 
 async def _end(producer: AIOKafkaProducer) -> None:
     """Ends a producer that cannot flush: fails its batches, then its sender, then its sockets."""
-    gone = PublishUnavailableError("kafka_unavailable", "the producer was given up; the events may still be stored")
+    gone = PublishUnavailableError("kafka_unavailable", "the producer was given up", may_arrive=True)
     producer._closed = True
     batches = producer._message_accumulator
     # A batch that waits for its next attempt has left the set of pending ones, where its end looks for it.
@@ -149,6 +152,7 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 
 _WORDS: dict[type[KafkaError], str] = {
+    KafkaConnectionError: "cannot be reached",
     UnknownTopicOrPartitionError: "does not exist; `threatlog topics` creates it",
     TopicAuthorizationFailedError: "may not be written by this gateway",
     MessageSizeTooLargeError: "takes only smaller batches; `threatlog topics` sets its max.message.bytes",
@@ -158,6 +162,6 @@ _WORDS: dict[type[KafkaError], str] = {
 
 
 def _unavailable(error: BaseException, subject: str) -> PublishUnavailableError:
-    words = _WORDS.get(type(error))
-    detail = f"{subject} {words}" if words else f"{subject}: {error!r}"
-    return PublishUnavailableError("kafka_unavailable", detail, may_arrive=True)
+    """The kind of trouble in words for any sender: the text of an error of aiokafka holds addresses of brokers."""
+    words = _WORDS.get(type(error), f"is in trouble ({type(error).__name__})")
+    return PublishUnavailableError("kafka_unavailable", f"{subject} {words}", may_arrive=True)

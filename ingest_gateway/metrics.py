@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest_gateway.acceptance import Rejection
 from ingest_gateway.contract import REJECTION_CODES
+from ingest_gateway.publishing import UNAVAILABLE_CODES, UnavailableCode
 
 _ACK_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -31,11 +32,12 @@ class GatewayMetrics:
         self._wire_bytes = sizes.labels("wire")
         self._decoded_bytes = sizes.labels("decoded")
         unavailable = Counter(
-            "threatlog_ingest_unavailable", "Requests answered 503, by reason.", ["reason"], registry=registry
+            "threatlog_ingest_unavailable",
+            "Requests that Kafka did not acknowledge, by reason: overloaded was answered 429, the others 503.",
+            ["reason"],
+            registry=registry,
         )
-        self._unavailable = {
-            code: unavailable.labels(code) for code in ("kafka_unavailable", "kafka_backlog", "stopping")
-        }
+        self._unavailable = {code: unavailable.labels(code) for code in UNAVAILABLE_CODES}
         self._acknowledged = Histogram(
             "threatlog_kafka_produce_ack_seconds",
             "Time from sending a batch of records to its acknowledgement by all in-sync replicas.",
@@ -48,7 +50,9 @@ class GatewayMetrics:
         self._request_bytes = Gauge(
             "threatlog_ingest_request_bytes", "Bytes of requests that are held and not decoded yet.", registry=registry
         )
-        self._connected = Gauge("threatlog_kafka_connected", "1 while Kafka answers, else 0.", registry=registry)
+        self._connected = Gauge(
+            "threatlog_kafka_connected", "1 while Kafka answers and acknowledges, else 0.", registry=registry
+        )
 
     def watch_publisher(self, unacknowledged_bytes: Callable[[], int], connected: Callable[[], bool]) -> None:
         """Reads these two at each scrape."""
@@ -73,8 +77,8 @@ class GatewayMetrics:
             for code, count in CountOf([rejection.code for rejection in rejections]).items():
                 self._reasons[code].inc(count)
 
-    def unavailable(self, code: str) -> None:
-        """One request was answered 503."""
+    def unavailable(self, code: UnavailableCode) -> None:
+        """One request was answered 429 or 503."""
         self._unavailable[code].inc()
 
     def batch_acknowledged(self, duration_s: float) -> None:

@@ -100,6 +100,10 @@ def _problem() -> dict[str, Any]:
             "detail": {"type": "string"},
             "code": {"type": "string", "description": f"for a refused event one of {', '.join(REJECTION_CODES)}"},
             "retryable": {"type": "boolean", "description": "whether the same request may succeed later"},
+            "may_be_stored": {
+                "type": "boolean",
+                "description": "with 429 and 503: whether the events may be stored in spite of this answer",
+            },
         },
     }
 
@@ -148,8 +152,10 @@ def _responses(description: str, example: dict[str, Any]) -> dict[str, Any]:
         "413": "Something is larger than /api/v1/limits allows",
         "415": "The content type or encoding is not supported",
         "422": "No event can be stored",
-        "429": "Requests hold too many bytes at the moment; nothing was kept, Retry-After says when to try again",
-        "503": "Kafka did not acknowledge in time; Retry-After says when to try again",
+        "429": "More comes than Kafka takes, or requests hold too many bytes; nothing was kept, and Retry-After says "
+        "when to try again",
+        "503": "Kafka did not acknowledge, or this process is stopping; may_be_stored says whether the events may be "
+        "stored all the same, Retry-After when to try again",
     }
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {

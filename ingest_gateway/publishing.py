@@ -1,15 +1,20 @@
-"""What the gateway needs of Kafka: publish records, say how Kafka is, stop within a bound."""
+"""What the gateway's endpoints need of Kafka: publish records, and say how Kafka is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 # Names and values of a record's headers, as Kafka keeps them.
 RecordHeaders = Sequence[tuple[str, bytes]]
+
+# overloaded: Kafka acknowledges, but more comes than it takes, and nothing of the request was kept.
+# kafka_unavailable: Kafka does not answer, refuses, or does not acknowledge. stopping: this process is about to end.
+UnavailableCode = Literal["overloaded", "kafka_unavailable", "stopping"]
+UNAVAILABLE_CODES: Final[tuple[UnavailableCode, ...]] = ("overloaded", "kafka_unavailable", "stopping")
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -24,13 +29,14 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class PublishUnavailableError(Exception):
-    """Kafka did not acknowledge in time. `detail` is for the sender, `retry_after_s` says when to try again.
+    """The records were not acknowledged.
 
-    `code` is one of `kafka_unavailable`, `kafka_backlog` and `stopping`. When `may_arrive` is true some of the records
-    were already on their way and may be stored later.
+    `detail` says why, in words that any sender may read; what Kafka's client said stays in `__cause__`, for the log.
+    `retry_after_s` says when to try again. Only when `may_arrive` is true were some of the records already on their
+    way, so that they may be stored later.
     """
 
-    def __init__(self, code: str, detail: str, *, retry_after_s: int = 1, may_arrive: bool = False) -> None:
+    def __init__(self, code: UnavailableCode, detail: str, *, retry_after_s: int = 1, may_arrive: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail

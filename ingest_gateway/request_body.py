@@ -40,6 +40,7 @@ class HeldBytes:
                 "too_many_request_bytes",
                 f"other requests hold {others} bytes and all together may hold {self._all.max_bytes}; "
                 "nothing of this request was kept",
+                extra={"may_be_stored": False},
             )
         self._all.in_flight = total
         self._bytes += size

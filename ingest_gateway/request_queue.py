@@ -1,4 +1,4 @@
-"""The records that wait for Kafka: first come, first served, bounded in bytes, cut into batches across requests."""
+"""The records that wait for Kafka: first come, first served, counted in bytes, cut into batches across requests."""
 
 from __future__ import annotations
 
@@ -27,20 +27,33 @@ class Batch(Protocol):
 class PendingRequest:
     """One `publish` call: what is left to send, and the receipts of what was acknowledged."""
 
-    __slots__ = ("answer", "headers", "receipts", "taken", "unacknowledged", "values")
+    __slots__ = ("answer", "headers", "queued", "receipts", "taken", "unacknowledged", "values", "waiting_bytes")
 
     def __init__(self, values: Sequence[bytes], headers: RecordHeaders, answer: asyncio.Future[list[Receipt]]) -> None:
         self.values = values
         self.headers = headers
         self.answer = answer
+        # True while the queue holds it: it then has records that are in no batch yet.
+        self.queued = False
         self.taken = 0
+        self.waiting_bytes = _size_bytes(values)
         self.unacknowledged = len(values)
         self.receipts: list[Receipt | None] = []
 
-    def waiting_bytes(self) -> int:
-        """Bytes of the records that are in no batch yet."""
-        waiting = self.values[self.taken :] if self.taken else self.values
-        return sum(map(len, waiting)) + len(waiting) * RECORD_OVERHEAD_BYTES
+    def take_until(self, end: int) -> Part:
+        """The records up to `end`, exclusive, are in a batch now."""
+        part = Part(self, len(self.receipts), end - self.taken)
+        # Most requests leave whole: then nothing need be added up again.
+        self.waiting_bytes = _size_bytes(self.values[end:]) if end < len(self.values) else 0
+        self.taken = end
+        self.receipts.append(None)
+        return part
+
+    def leave_queue(self) -> None:
+        """Nothing more will be taken. What was is held by its batches; while the answer is waited for, nothing else."""
+        self.queued = False
+        self.waiting_bytes = 0
+        self.values = ()
 
     def acknowledge(self, slot: int, receipt: Receipt) -> None:
         """Files the receipt of one part; the last one answers the request."""
@@ -53,6 +66,10 @@ class PendingRequest:
         """Answers the request with `error` unless it is already answered."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+def _size_bytes(values: Sequence[bytes]) -> int:
+    return sum(map(len, values)) + len(values) * RECORD_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,11 @@ class FilledBatch:
     parts: tuple[Part, ...]
     size_bytes: int
 
+    @property
+    def count(self) -> int:
+        """Its records."""
+        return sum(part.count for part in self.parts)
+
     def acknowledge(self, partition: int, base_offset: int | None) -> None:
         """Hands each part its receipt."""
         offset = base_offset
@@ -88,8 +110,7 @@ class FilledBatch:
 class RequestQueue:
     """Requests in order of arrival, and the sum of all bytes that Kafka has not acknowledged."""
 
-    def __init__(self, max_unacknowledged_bytes: int) -> None:
-        self._max_bytes = max_unacknowledged_bytes
+    def __init__(self) -> None:
         self._requests: deque[PendingRequest] = deque()
         self.unacknowledged_bytes = 0
         self.waiting_bytes = 0
@@ -98,18 +119,11 @@ class RequestQueue:
         return bool(self._requests)
 
     def add(self, request: PendingRequest) -> None:
-        """Takes a request in. Raises PublishUnavailableError when that would exceed the cap."""
-        size = request.waiting_bytes()
-        # A single request larger than the cap must be able to pass when nothing else waits.
-        if self.unacknowledged_bytes and self.unacknowledged_bytes + size > self._max_bytes:
-            raise PublishUnavailableError(
-                "kafka_backlog",
-                f"{self.unacknowledged_bytes} bytes already wait for Kafka and at most {self._max_bytes} may; "
-                "nothing of this request was sent",
-            )
+        """Takes a request in."""
         self._requests.append(request)
-        self.unacknowledged_bytes += size
-        self.waiting_bytes += size
+        request.queued = True
+        self.unacknowledged_bytes += request.waiting_bytes
+        self.waiting_bytes += request.waiting_bytes
 
     def fill(self, batch: Batch) -> FilledBatch:
         """Moves waiting records into `batch` until it is full or nothing waits."""
@@ -117,19 +131,15 @@ class RequestQueue:
         before = self.waiting_bytes
         while self._requests:
             request = self._requests[0]
-            start, before_request = request.taken, request.waiting_bytes()
-            end = batch.extend(request.values, start, request.headers)
-            if end > start:
-                request.taken = end
-                parts.append(Part(request, len(request.receipts), end - start))
-                request.receipts.append(None)
-                self.waiting_bytes -= before_request - request.waiting_bytes()
+            end = batch.extend(request.values, request.taken, request.headers)
+            if end > request.taken:
+                waiting_before = request.waiting_bytes
+                parts.append(request.take_until(end))
+                self.waiting_bytes -= waiting_before - request.waiting_bytes
             if end < len(request.values):
                 break
             self._requests.popleft()
-            # The batch holds the bytes from here on; a request that waits for its answer need not.
-            request.values = ()
-            request.taken = 0
+            request.leave_queue()
         return FilledBatch(tuple(parts), before - self.waiting_bytes)
 
     def release(self, size_bytes: int) -> None:
@@ -138,13 +148,11 @@ class RequestQueue:
 
     def withdraw(self, request: PendingRequest) -> bool:
         """Takes back what of a request is in no batch yet; true when none of it ever was in one."""
-        size = request.waiting_bytes()
-        if request.values:
+        if request.queued:
             self._requests.remove(request)
-            self.unacknowledged_bytes -= size
-            self.waiting_bytes -= size
-            request.values = ()
-            request.taken = 0
+            self.unacknowledged_bytes -= request.waiting_bytes
+            self.waiting_bytes -= request.waiting_bytes
+            request.leave_queue()
         return not request.receipts
 
     def drain(self) -> list[PendingRequest]:

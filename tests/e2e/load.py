@@ -207,7 +207,7 @@ class Load:
                 status, body = answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError):
             status, body = 0, {}
-        if status in (0, 503):
+        if status in (0, 429, 503):
             self.unavailable += 1
             for event in events:
                 self._ledger.settle(event.number, Fate.UNKNOWN)

@@ -152,7 +152,10 @@ class Limits(_Section):
     max_attributes_bytes: Bytes = Field(64 << 10, ge=2, le=900 << 10, description="`attributes` as sent")
     max_attributes_depth: int = Field(32, ge=1, le=512, description="nesting of `attributes`")
     max_unacknowledged_bytes: Bytes = Field(
-        64 << 20, ge=1 << 20, le=8 << 30, description="record bytes waiting for Kafka; above it the answer is 503"
+        64 << 20,
+        ge=1 << 20,
+        le=8 << 30,
+        description="record bytes waiting for Kafka; above it: 429, or 503 while Kafka acknowledges nothing",
     )
     max_request_bytes_in_flight: Bytes = Field(
         256 << 20,

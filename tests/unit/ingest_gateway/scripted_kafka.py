@@ -12,7 +12,7 @@ import pytest
 
 from ingest_gateway.connection_keeper import ConnectionPolicy
 from ingest_gateway.group_publisher import GroupPublisher, PublisherPolicy
-from ingest_gateway.log_connection import OutgoingBatch
+from ingest_gateway.log_connection import OutgoingBatch, TopicPartitions
 from ingest_gateway.publishing import PublishUnavailableError, RecordHeaders
 
 POLICY = PublisherPolicy(
@@ -35,7 +35,10 @@ def with_connection(**changes: Any) -> PublisherPolicy:
 
 
 class ScriptedKafka:
-    """Partitions as lists; `answering` holds back every acknowledgement while it is clear, `reachable` every probe."""
+    """Partitions as lists; `answering` holds back every acknowledgement while it is clear, `reachable` every probe.
+
+    Batches of the partitions in `leaderless` wait until they are in it no more.
+    """
 
     def __init__(self, partitions: int = 2) -> None:
         self.log: list[list[bytes]] = [[] for _ in range(partitions)]
@@ -44,7 +47,8 @@ class ScriptedKafka:
         self.answering, self.reachable = asyncio.Event(), asyncio.Event()
         self.answering.set()
         self.reachable.set()
-        self.refusal: PublishUnavailableError | None = None
+        self.refusal: Exception | None = None
+        self.leaderless: set[int] = set()
         self.acknowledged: list[float] = []
 
     async def connect(self) -> ScriptedConnection:
@@ -65,9 +69,10 @@ class ScriptedConnection:
     def new_batch(self) -> OutgoingBatch:
         return ScriptedBatch(self.kafka)
 
-    async def partitions(self) -> frozenset[int]:
+    async def partitions(self) -> TopicPartitions:
         await self.kafka.reachable.wait()
-        return frozenset(range(len(self.kafka.log)))
+        existing = frozenset(range(len(self.kafka.log)))
+        return TopicPartitions(existing, existing - self.kafka.leaderless)
 
     async def close(self, timeout_s: float) -> None:  # noqa: ARG002 - the interface's
         self.closed = True
@@ -90,6 +95,7 @@ class ScriptedBatch:
     async def send(self, partition: int) -> int | None:
         self.kafka.batches.append(self.values)
         await self.kafka.answering.wait()
+        await until(lambda: partition not in self.kafka.leaderless)
         if self.kafka.refusal is not None:
             raise self.kafka.refusal
         offset = len(self.kafka.log[partition])

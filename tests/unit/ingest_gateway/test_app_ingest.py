@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,6 @@ import pytest
 import zstandard
 
 from ingest_gateway.contract import decode_record
-from ingest_gateway.publishing import KafkaState, PublishUnavailableError, Receipt, RecordHeaders
 from tests.unit.ingest_gateway.gateway_client import BATCH, EVENT, SINGLE, SMALL, assert_problem, make_gateway
 from threatlog.process.settings import Limits
 
@@ -233,64 +231,3 @@ async def test_paths_and_methods_that_do_not_exist_are_problems(method: str, pat
 
     assert_problem(answer, status, code)
     assert ("allow" in answer.headers) is (status == 405)
-
-
-async def test_kafka_trouble_is_503_with_retry_after_and_the_reason() -> None:
-    gateway = make_gateway()
-    gateway.publisher.trouble = PublishUnavailableError("kafka_backlog", "too much waits", retry_after_s=3)
-    answer = await gateway.http.post(SINGLE, json=EVENT)
-
-    assert assert_problem(answer, 503, "kafka_backlog")["detail"] == "too much waits"
-    assert answer.headers["retry-after"] == "3"
-    assert gateway.metric('threatlog_ingest_unavailable_total{reason="kafka_backlog"}') == 1
-
-
-class BrokenPublisher:
-    """Fails in a way that nobody foresaw."""
-
-    async def publish(self, values: Sequence[bytes], headers: RecordHeaders) -> list[Receipt]:  # noqa: ARG002
-        raise ZeroDivisionError("secret inside")
-
-    def state(self) -> KafkaState:
-        raise ZeroDivisionError("secret inside")
-
-
-@pytest.mark.parametrize(("method", "path"), [("POST", SINGLE), ("GET", "/health")])
-async def test_our_own_failure_is_a_500_problem_that_tells_nothing_of_the_inside(method: str, path: str) -> None:
-    answer = await make_gateway(BrokenPublisher()).http.request(method, path, content=orjson.dumps(EVENT))
-
-    assert_problem(answer, 500, "internal_error")
-    assert "secret" not in answer.text
-
-
-async def test_a_body_that_does_not_come_is_408() -> None:
-    gateway = make_gateway(read_timeout=0.05)
-
-    async def never() -> Any:
-        yield b"{"
-        await asyncio.Event().wait()
-
-    answer = await gateway.http.post(SINGLE, content=never())
-
-    assert assert_problem(answer, 408, "request_timeout")["retryable"] is True
-    assert gateway.request_bytes.in_flight == 0
-    assert answer.headers["connection"] == "close"
-
-
-async def test_a_sender_that_leaves_gets_no_answer_and_nothing_is_published() -> None:
-    gateway = make_gateway()
-    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
-    sent: list[object] = []
-
-    async def receive() -> Any:
-        return next(messages)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": SINGLE, "headers": [], "query_string": b""}
-    await gateway.app(scope, receive, send)
-
-    assert sent == []
-    assert gateway.publisher.values == []
-    assert gateway.metric('threatlog_http_requests_total{code="499"') == 1

@@ -14,7 +14,7 @@ from ingest_gateway.health import Readiness, health_routes
 from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
 from ingest_gateway.openapi import BATCH_PATH, INGEST_PATH, describe_ingestion
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send, metrics_response
-from threatlog.process.problems import install_problem_handlers
+from threatlog.process.problems import AnswerWhenCancelled, install_problem_handlers
 from threatlog.process.settings import Limits
 
 
@@ -52,7 +52,7 @@ def create_app(
     limits: Limits,
     registry: CollectorRegistry,
     readiness: Readiness | None = None,
-) -> AsgiApp:
+) -> HttpMetrics:
     """The whole application, wrapped in its request metrics."""
     app = FastAPIOffline(
         title="ThreatLog gateway",
@@ -78,4 +78,4 @@ def create_app(
 
     install_problem_handlers(app)
     describe_ingestion(app, limits)
-    return HttpMetrics(_IngestFirst(app, ingest_routes), registry, service="gateway")
+    return HttpMetrics(AnswerWhenCancelled(_IngestFirst(app, ingest_routes)), registry, service="gateway")

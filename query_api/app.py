@@ -11,11 +11,11 @@ from query_api.openapi import describe
 from query_api.reading import QueryTimeoutError, StoreUnavailableError
 from query_api.routes import Parts, operator_routes, query_routes
 from query_api.telemetry import QueryFigures
-from threatlog.process.http_metrics import AsgiApp, HttpMetrics
-from threatlog.process.problems import Problem, install_problem_handlers
+from threatlog.process.http_metrics import HttpMetrics
+from threatlog.process.problems import AnswerWhenCancelled, Problem, install_problem_handlers
 
 
-def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
+def create_app(parts: Parts, registry: CollectorRegistry) -> HttpMetrics:
     """The whole application, wrapped in its request metrics."""
     app = FastAPIOffline(
         title="ThreatLog query API",
@@ -28,7 +28,7 @@ def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
     install_problem_handlers(app)
     _install_store_handlers(app, parts.figures)
     describe(app, parts.max_offset)
-    return HttpMetrics(app, registry, service="query")
+    return HttpMetrics(AnswerWhenCancelled(app), registry, service="query")
 
 
 def _install_store_handlers(app: FastAPI, figures: QueryFigures) -> None:

@@ -41,10 +41,23 @@ class _IngestFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if route is None:
-            await self._app(scope, receive, send)
+            await _answer_head_as_get(self._app, scope, receive, send)
         else:
             scope["route"] = route
             await route.endpoint(scope, receive, send)
+
+
+async def _answer_head_as_get(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """FastAPI's routes, unlike Starlette's, know no HEAD; the server leaves the body out."""
+    if scope.get("method") != "HEAD":
+        await app(scope, receive, send)
+        return
+    as_get = {**scope, "method": "GET"}
+    try:
+        await app(as_get, receive, send)
+    finally:
+        if "route" in as_get:
+            scope["route"] = as_get["route"]
 
 
 def create_app(
@@ -59,6 +72,8 @@ def create_app(
         description="Takes security events and answers when they are safe in Kafka.",
         version="1",
         redoc_url=None,
+        # A redirect would go to whatever Host the request named.
+        redirect_slashes=False,
     )
     ingest_routes = [
         _IngestRoute(INGEST_PATH, SingleEndpoint(parts), methods=["POST"]),

@@ -22,6 +22,8 @@ def create_app(parts: Parts, registry: CollectorRegistry) -> HttpMetrics:
         description="Finds stored security events. Every answer says until when it is complete.",
         version="1",
         redoc_url=None,
+        # A redirect would go to whatever Host the request named.
+        redirect_slashes=False,
     )
     # First, because routes are tried in order and these take nearly every request.
     app.router.routes[:0] = query_routes(parts) + operator_routes(parts, registry)

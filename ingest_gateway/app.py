@@ -15,7 +15,7 @@ from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
 from ingest_gateway.limits_listing import listed_limits
 from ingest_gateway.openapi import BATCH_PATH, INGEST_PATH, describe_ingestion
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send, metrics_response
-from threatlog.process.problems import install_problem_handlers
+from threatlog.process.problems import AnswerWhenCancelled, install_problem_handlers
 from threatlog.process.settings import Settings
 
 
@@ -42,10 +42,23 @@ class _IngestFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if route is None:
-            await self._app(scope, receive, send)
+            await _answer_head_as_get(self._app, scope, receive, send)
         else:
             scope["route"] = route
             await route.endpoint(scope, receive, send)
+
+
+async def _answer_head_as_get(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """FastAPI's routes, unlike Starlette's, know no HEAD; the server leaves the body out."""
+    if scope.get("method") != "HEAD":
+        await app(scope, receive, send)
+        return
+    as_get = {**scope, "method": "GET"}
+    try:
+        await app(as_get, receive, send)
+    finally:
+        if "route" in as_get:
+            scope["route"] = as_get["route"]
 
 
 def create_app(
@@ -53,13 +66,15 @@ def create_app(
     settings: Settings,
     registry: CollectorRegistry,
     readiness: Readiness | None = None,
-) -> AsgiApp:
+) -> HttpMetrics:
     """The whole application, wrapped in its request metrics."""
     app = FastAPIOffline(
         title="ThreatLog gateway",
         description="Takes security events and answers when they are safe in Kafka.",
         version="1",
         redoc_url=None,
+        # A redirect would go to whatever Host the request named.
+        redirect_slashes=False,
     )
     ingest_routes = [
         _IngestRoute(INGEST_PATH, SingleEndpoint(parts), methods=["POST"]),
@@ -79,4 +94,4 @@ def create_app(
 
     install_problem_handlers(app)
     describe_ingestion(app, settings.limits)
-    return HttpMetrics(_IngestFirst(app, ingest_routes), registry, service="gateway")
+    return HttpMetrics(AnswerWhenCancelled(_IngestFirst(app, ingest_routes)), registry, service="gateway")

@@ -132,10 +132,7 @@ class _Endpoint(Generic[Decided]):
         except SenderGoneError:
             return
         except Problem as problem:
-            response = problem.response()
-            if problem.status == 408:
-                response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            await problem.response()(scope, receive, send)
             return
         except Exception:
             log.exception("a request could not be answered")

@@ -29,7 +29,7 @@ from query_api.routes import Parts
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
-from threatlog.process.http_metrics import AsgiApp
+from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, listen, run_loop, serve
@@ -113,7 +113,7 @@ def _build(
     figures: QueryFigures,
     health: Health,
     registry: CollectorRegistry,
-) -> AsgiApp:
+) -> HttpMetrics:
     cache = settings.cache
     policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
     service = QueryService(

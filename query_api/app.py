@@ -13,28 +13,30 @@ from query_api.openapi import describe
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 from query_api.routes import Parts, operator_routes, query_routes
 from query_api.telemetry import QueryFigures
-from threatlog.process.http_metrics import AsgiApp, HttpMetrics
-from threatlog.process.problems import Problem, install_problem_handlers
+from threatlog.process.http_metrics import HttpMetrics
+from threatlog.process.problems import AnswerWhenCancelled, Problem, install_problem_handlers
 
 # The same query may well succeed when others are done, and finds in memory what it has read; at once it would only
 # add to what makes it slow.
 _TIMED_OUT_RETRY_AFTER_S: Final = 10
 
 
-def create_app(parts: Parts, registry: CollectorRegistry) -> AsgiApp:
+def create_app(parts: Parts, registry: CollectorRegistry) -> HttpMetrics:
     """The whole application, wrapped in its request metrics."""
     app = FastAPIOffline(
         title="ThreatLog query API",
         description="Finds stored security events. Every answer says until when it is complete.",
         version="1",
         redoc_url=None,
+        # A redirect would go to whatever Host the request named.
+        redirect_slashes=False,
     )
     # First, because routes are tried in order and these take nearly every request.
     app.router.routes[:0] = query_routes(parts) + operator_routes(parts, registry)
     install_problem_handlers(app)
     _install_store_handlers(app, parts.figures)
     describe(app, parts.max_offset)
-    return HttpMetrics(app, registry, service="query")
+    return HttpMetrics(AnswerWhenCancelled(app), registry, service="query")
 
 
 def _install_store_handlers(app: FastAPI, figures: QueryFigures) -> None:

@@ -21,6 +21,9 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Upper bounds in seconds; the last bucket is +Inf.
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 UNMATCHED_ROUTE: Final = "unmatched"
+NO_ANSWER: Final = 499
+# Where the protocol leaves in a request's scope the status that it answered itself.
+REFUSED_STATUS: Final = "threatlog.refused_status"
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 
@@ -59,13 +62,13 @@ class HttpMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 499
+        status = NO_ANSWER
 
         async def noting_send(message: Message) -> None:
             nonlocal status
+            await send(message)
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
 
         self._in_flight += 1
         started = self._clock()
@@ -73,7 +76,11 @@ class HttpMetrics:
             await self._app(scope, receive, noting_send)
         finally:
             self._in_flight -= 1
-            self._note(scope, status, self._clock() - started)
+            self._note(scope, scope.get(REFUSED_STATUS, status), self._clock() - started)
+
+    def count_refused(self, status: int) -> None:
+        """Counts a request that was answered before it was one: no route, no method, no duration."""
+        self._rows.setdefault((UNMATCHED_ROUTE, "other", status), _Row()).count += 1
 
     def _note(self, scope: Scope, status: int, duration_s: float) -> None:
         # The router leaves the route it matched in the scope; a path as it came is never a label.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,6 +12,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from threatlog.process.http_metrics import AsgiApp, Receive, Scope, Send
 
 CONTENT_TYPE = "application/problem+json"
 RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})
@@ -59,6 +62,24 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
 def internal_error() -> Problem:
     """Our own fault, without a word of its inside."""
     return Problem(500, "internal_error", "this is our fault; the log has it")
+
+
+class AnswerWhenCancelled:
+    """ASGI middleware: a request that is cut off by the stop gets a problem document, not uvicorn's plain 500."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes one request on."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            problem = Problem(503, "stopping", "this process is stopping; what was sent may have been stored or not")
+            # uvicorn refuses a second start when an answer had begun, and closes the connection.
+            await problem.response()(scope, receive, send)
 
 
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}

@@ -13,9 +13,9 @@ from types import FrameType
 
 import uvicorn
 
-from threatlog.process.http_metrics import AsgiApp, Receive, Scope, Send
+from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.http_protocol import ProblemHttpProtocol
-from threatlog.process.problems import Problem
+from threatlog.process.http_server_state import HttpServerState
 
 log = logging.getLogger(__name__)
 # Connections that may wait to be taken, so that a burst of a thousand is not turned away.
@@ -32,7 +32,9 @@ class PortTakenError(Exception):
 class StopPolicy:
     """How long each step of a stop may take; what a process does after them must fit in what is left of ten seconds."""
 
-    # Still accepting, with /readyz at 503, so that a load balancer can take this process out first.
+    # Still accepting, with /readyz at 503 and `Connection: close` on every answer, so that clients which stay on a
+    # connection come back to another process. A load balancer sees it only when it asks more often than this; the
+    # health checks of docker-compose.yml come every 10 s and do not.
     drain_s: float = 0.5
     # Requests that have begun may end.
     requests_s: float = 5.0
@@ -41,8 +43,11 @@ class StopPolicy:
 class _Server(uvicorn.Server):
     """uvicorn's server, but a signal ends it with success instead of being raised once more."""
 
-    def __init__(self, config: uvicorn.Config, policy: StopPolicy, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: HttpServerState, policy: StopPolicy, on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self.server_state = self._state = state
         self._policy = policy
         self._on_stop = on_stop
         self._stopping = False
@@ -66,27 +71,14 @@ class _Server(uvicorn.Server):
         self._stopping = True
         log.info("stopping", extra={"signal": signal.Signals(sig).name})
         self._on_stop()
+        self._state.stopping = True
+        for connection in self._state.connections:
+            assert isinstance(connection, ProblemHttpProtocol)
+            connection.close_after_answer()
         asyncio.get_running_loop().call_later(self._policy.drain_s, self._begin_exit)
 
     def _begin_exit(self) -> None:
         self.should_exit = True
-
-
-class _AnswerWhenCancelled:
-    """A request that is cut off by the stop gets a problem document, not uvicorn's plain 500."""
-
-    def __init__(self, app: AsgiApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except asyncio.CancelledError:
-            if scope["type"] != "http":
-                raise
-            problem = Problem(503, "stopping", "this process is stopping; the request was not completed")
-            # uvicorn refuses a second start when an answer had begun, and closes the connection.
-            await problem.response()(scope, receive, send)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -104,7 +96,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: AsgiApp,
+    app: HttpMetrics,
     listener: socket.socket,
     on_stop: Callable[[], None] = lambda: None,
     policy: StopPolicy | None = None,
@@ -112,7 +104,7 @@ async def serve(
     """Serves until a signal. `on_stop` is called at once then; the application's lifespan ends last."""
     policy = policy or StopPolicy()
     config = uvicorn.Config(
-        _AnswerWhenCancelled(app),
+        app,
         http=ProblemHttpProtocol,
         ws="none",
         lifespan="on",
@@ -129,7 +121,8 @@ async def serve(
     # What uvicorn says of starts and stops is said here in one line each.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log.info("listening", extra={"host": host, "port": port})
-    await _Server(config, policy, on_stop).serve(sockets=[listener])
+    state = HttpServerState(count_refused=app.count_refused)
+    await _Server(config, state, policy, on_stop).serve(sockets=[listener])
 
 
 def run_loop(main: Callable[[], Awaitable[int]]) -> int:

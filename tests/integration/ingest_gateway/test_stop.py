@@ -67,5 +67,7 @@ def test_requests_that_had_begun_are_answered_after_sigterm(gateway: Gateway) ->
         wait_until(lambda: '"stopping"' in gateway.process.log_text(), 5, "it is stopping")
         connection.sendall(body[10:])
 
-        assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 201 ")
+        assert b"connection: close" in answer
     assert gateway.process.wait_exit(10) == 0

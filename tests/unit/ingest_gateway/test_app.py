@@ -48,6 +48,7 @@ async def test_every_limit_is_listed() -> None:
         "max_idempotency_key_chars": 255,
         "max_header_bytes": 65_536,
         "header_timeout_s": 10.0,
+        "max_connections": 10_000,
         "read_timeout_s": 30.0,
         "write_timeout_s": 5.0,
         "keep_alive_s": 75,

@@ -224,6 +224,9 @@ async def test_under_a_key_an_event_without_time_is_refused_with_that_reason() -
         ("GET", SINGLE, 405, "method_not_allowed"),
         ("PUT", BATCH, 405, "method_not_allowed"),
         ("DELETE", "/health", 405, "method_not_allowed"),
+        ("OPTIONS", SINGLE, 405, "method_not_allowed"),
+        ("POST", f"{SINGLE}/", 404, "not_found"),
+        ("GET", "/health/", 404, "not_found"),
     ],
 )
 async def test_paths_and_methods_that_do_not_exist_are_problems(method: str, path: str, status: int, code: str) -> None:
@@ -231,3 +234,13 @@ async def test_paths_and_methods_that_do_not_exist_are_problems(method: str, pat
 
     assert_problem(answer, status, code)
     assert ("allow" in answer.headers) is (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics", "/api/v1/limits", "/docs"])
+async def test_head_is_answered_like_get_and_counted_as_itself(path: str) -> None:
+    gateway = make_gateway()
+    answer = await gateway.http.head(path)
+
+    assert answer.status_code == 200
+    row = f'threatlog_http_requests_total{{code="200",method="HEAD",route="{path}",service="gateway"}}'
+    assert gateway.metric(row) == 1

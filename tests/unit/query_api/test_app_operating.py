@@ -70,6 +70,9 @@ async def test_an_absent_event_is_an_answer_and_a_refused_parameter_is_no_query(
         ("GET", "/nowhere", 404),
         ("POST", "/api/v1/logs/query", 405),
         ("DELETE", "/health", 405),
+        ("OPTIONS", "/health", 405),
+        ("GET", "/health/", 404),
+        ("GET", "/api/v1/logs/query/", 404),
     ],
 )
 async def test_every_refusal_is_a_problem(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
@@ -77,6 +80,11 @@ async def test_every_refusal_is_a_problem(client: httpx.AsyncClient, method: str
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "status", "detail", "code", "retryable"} <= answer.json().keys()
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics", "/api/v1/metrics", "/api/v1/lag"])
+async def test_head_is_answered_like_get(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.head(path)).status_code == 200
 
 
 async def test_health_names_both_services(client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from starlette.responses import Response
 
 from threatlog.process.http_metrics import BUCKETS_S, HttpMetrics, Message, Receive, Scope, Send, cumulative
+from threatlog.process.problems import AnswerWhenCancelled
 
 
 class FakeClock:
@@ -121,6 +123,51 @@ async def test_requests_in_flight_are_counted_while_they_are() -> None:
     await HttpMetrics(app, registry, "test")({"type": "http", "method": "GET"}, nothing, nothing)
 
     assert seen == ['threatlog_http_requests_in_flight{service="test"} 1.0']
+
+
+async def test_a_request_that_the_stop_cuts_off_is_counted_as_what_it_was_answered() -> None:
+    registry = CollectorRegistry()
+    sent: list[Message] = []
+
+    async def cut_off(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = HttpMetrics(AnswerWhenCancelled(cut_off), registry, "test")
+    await app({"type": "http", "method": "GET"}, nothing, send)
+
+    assert sent[0]["status"] == 503
+    assert b"may have been stored" in sent[1]["body"]
+    assert 'threatlog_http_requests_total{code="503"' in generate_latest(registry).decode()
+
+
+async def test_a_second_answer_that_the_server_refuses_is_not_what_is_counted() -> None:
+    registry = CollectorRegistry()
+
+    async def cut_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        raise asyncio.CancelledError
+
+    started: list[Message] = []
+
+    async def send(message: Message) -> None:
+        if started:
+            raise RuntimeError
+        started.append(message)
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    app = HttpMetrics(AnswerWhenCancelled(cut_off), registry, "test")
+    with pytest.raises(RuntimeError):
+        await app({"type": "http", "method": "GET"}, nothing, send)
+
+    assert 'threatlog_http_requests_total{code="200"' in generate_latest(registry).decode()
 
 
 def test_buckets_add_up() -> None:

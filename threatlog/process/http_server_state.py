@@ -1,0 +1,38 @@
+"""What all connections of one server share: their bounds, whether it stops, and who counts what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uvicorn.server import ServerState
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """How long a connection may take for what, and how many there may be."""
+
+    # From the first byte of a request to the end of its headers.
+    header_timeout_s: float = 10.0
+    # After an answer to a request that had not ended: what still comes is thrown away, so that the sender, who may be
+    # writing, can read the answer before the connection is gone.
+    linger_s: float = 2.0
+    # In this time a reader takes MIN_TAKEN_BYTES of what it was sent, or the rest.
+    write_timeout_s: float = 30.0
+    max_connections: int = 10_000
+
+
+def _nobody_counts(_status: int) -> None:
+    """The default."""
+
+
+class HttpServerState(ServerState):
+    """uvicorn's own shared state, and ours."""
+
+    def __init__(
+        self, bounds: ConnectionBounds | None = None, count_refused: Callable[[int], None] = _nobody_counts
+    ) -> None:
+        super().__init__()
+        self.bounds = bounds or ConnectionBounds()
+        self.count_refused = count_refused
+        self.stopping = False

@@ -1,8 +1,8 @@
 # Two commands to begin with: `make up` runs everything here, `make test` tests it. `make` alone lists them all.
 
 PYTHON ?= python3
-GATEWAY_PORT ?= 8080
-QUERY_PORT ?= 8081
+GATEWAY_PORT ?=
+QUERY_PORT ?=
 DATA_DIR ?= .threatlog
 RPS ?= 200
 STACK ?= embedded
@@ -11,6 +11,9 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Not given, the ports are those of config.yaml and the variables: 8080 and 8081.
+UP = --data-dir '$(DATA_DIR)' $(if $(GATEWAY_PORT),--gateway-port '$(GATEWAY_PORT)') \
+    $(if $(QUERY_PORT),--query-port '$(QUERY_PORT)') $(ARGS)
 # Tests of the repository itself: its architecture, its documents, its deployment files.
 REPOSITORY_TESTS = $(wildcard tests/test_*.py)
 
@@ -25,12 +28,10 @@ help: ## list these targets
 
 # `exec` puts the program in the shell's place, so that signals for the recipe reach it.
 up: $(STAMP) ## run everything here [GATEWAY_PORT=8080 QUERY_PORT=8081 DATA_DIR=.threatlog]
-	@exec $(BIN)/python -m threatlog up \
-	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+	@exec $(BIN)/python -m threatlog up $(UP)
 
 demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
-	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' \
-	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' $(UP)
 
 test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers ARGS='-k name']
 	@exec $(BIN)/python -m pytest --stack='$(STACK)' $(ARGS)

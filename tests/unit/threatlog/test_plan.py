@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from threatlog.__main__ import _with_ports
 from threatlog.embedded.errors import PortUnusableError, ServerError
 from threatlog.process.load_settings import load_settings
 from threatlog.process.settings import Ingestion, Query, Server, Settings, Stream
 from threatlog.up.plan import Ports, addresses, choose_ports, part_environment, server_variables
+from threatlog.up.run import batch_of
 
 TAKEN = "is taken by another program"
 
@@ -121,3 +123,15 @@ def test_passwords_for_other_servers_are_not_passed_on() -> None:
     assert "THREATLOG_REDIS_PASSWORD_FILE" not in environment
     assert environment["THREATLOG_POSTGRES_PASSWORD"] == ""
     assert environment["HOME"] == "/h"
+
+
+@pytest.mark.parametrize(("rps", "batch"), [(1, 1), (500, 1), (1000, 10), (20_000, 200), (1e6, 5000)])
+def test_a_high_rate_of_sample_events_is_sent_in_batches(rps: float, batch: int) -> None:
+    assert batch_of(rps) == batch
+
+
+def test_ports_of_the_command_line_overrule_the_settings_and_only_they() -> None:
+    settings = settings_with(gateway=9000, query=9001)
+    assert _with_ports(settings, None, None) == settings
+    overruled = _with_ports(settings, 18080, None)
+    assert (overruled.server.port, overruled.query.port) == (18080, 9001)

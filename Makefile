@@ -1,22 +1,28 @@
 # Two commands to begin with: `make up` runs everything here, `make test` tests it. `make` alone lists them all.
 
-PYTHON ?= python3
-GATEWAY_PORT ?= 8080
-QUERY_PORT ?= 8081
+VENV := .venv
+# Naming another PYTHON than .venv was made with makes it anew; naming none keeps the one that is there.
+MADE_WITH := $(shell cat $(VENV)/.python 2>/dev/null)
+PYTHON ?= $(or $(MADE_WITH),python3)
+OTHER_PYTHON := $(if $(filter-out $(PYTHON),$(MADE_WITH)),other-python)
+GATEWAY_PORT ?=
+QUERY_PORT ?=
 DATA_DIR ?= .threatlog
 RPS ?= 200
 STACK ?= embedded
 ARGS ?=
 
-VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Not given, the ports are those of config.yaml and the variables: 8080 and 8081.
+UP = --data-dir '$(DATA_DIR)' $(if $(GATEWAY_PORT),--gateway-port '$(GATEWAY_PORT)') \
+    $(if $(QUERY_PORT),--query-port '$(QUERY_PORT)') $(ARGS)
 # Tests of the repository itself: its architecture, its documents, its deployment files.
 REPOSITORY_TESTS = $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test coverage check format bench lock clean
+.PHONY: other-python help up demo test coverage check format bench lock clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [NAME=value ...]'
@@ -25,12 +31,10 @@ help: ## list these targets
 
 # `exec` puts the program in the shell's place, so that signals for the recipe reach it.
 up: $(STAMP) ## run everything here [GATEWAY_PORT=8080 QUERY_PORT=8081 DATA_DIR=.threatlog]
-	@exec $(BIN)/python -m threatlog up \
-	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+	@exec $(BIN)/python -m threatlog up $(UP)
 
 demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
-	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' \
-	    --gateway-port '$(GATEWAY_PORT)' --query-port '$(QUERY_PORT)' --data-dir '$(DATA_DIR)' $(ARGS)
+	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' $(UP)
 
 test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers ARGS='-k name']
 	@exec $(BIN)/python -m pytest --stack='$(STACK)' $(ARGS)
@@ -62,6 +66,5 @@ clean: ## remove the virtual environment and caches; the data in DATA_DIR stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './$(DATA_DIR)/*' -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock pyproject.toml
-	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh deploy/install.sh
-	@touch $@
+$(STAMP): requirements.lock pyproject.toml $(OTHER_PYTHON)
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' exec sh deploy/install.sh

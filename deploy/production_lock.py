@@ -1,7 +1,7 @@
 """Prints the part of requirements.lock that production needs: `production_lock.py [EXTRA ...]`, in the same format.
 
-The lock holds what the tests and a laptop need as well. What is left out here is what only they ask for; pip, which
-checks hashes, refuses a list that lacks a dependency, so that this cannot leave out too much unnoticed.
+The lock holds what the tests and a laptop need as well. What is left out here is what only they ask for. The image
+installs the rest without asking what it depends on; tests/test_compose.py checks that nothing is missing.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ from ingest_gateway.ingest import IngestLimits, IngestParts
 from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.request_body import RequestBytes
+from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, listen, run_loop, serve
 from threatlog.process.settings import Settings
 
-EXIT_CONFIGURATION = 78
 # The publisher's share of the ten seconds of a stop; ending a stuck producer by force takes up to a second more.
 FLUSH_S = 1.0
 log = logging.getLogger("ingest_gateway")

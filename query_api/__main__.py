@@ -29,13 +29,13 @@ from query_api.routes import Parts
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
+from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, listen, run_loop, serve
 from threatlog.process.settings import Settings
 
-EXIT_CONFIGURATION: Final = 78
 # Of the ten seconds of a stop, what closing connections may take after the requests have ended.
 _CLOSE_S: Final = 0.5
 log = logging.getLogger("query_api")

@@ -33,6 +33,7 @@ from stream_app.status_server import serve_status
 from stream_app.upkeep import Identity, Keeping, Upkeep
 from stream_app.watchdog import Vitals, Watchdog, watch
 from stream_app.workers import run_workers
+from threatlog.process.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_LATER
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
     from threatlog.process.settings import Settings
 
 log = logging.getLogger(__name__)
-EXIT_OK = 0
-EXIT_BUG = 70
-EXIT_UNFINISHED = 75
-EXIT_CONFIGURATION = 78
 # From SIGTERM to the end, whatever hangs; the promise is ten seconds.
 STOP_WITHIN_S = 8.5
 
@@ -74,7 +71,7 @@ def run_worker(settings: Settings) -> int:
         return EXIT_CONFIGURATION
     watch(Watchdog(settings.stream.stall_timeout, time.monotonic()), worker.vitals, worker.end_stuck)
     run_app(worker.app)
-    return EXIT_UNFINISHED if worker.pipeline.left_unfinished else EXIT_OK
+    return EXIT_TRY_LATER if worker.pipeline.left_unfinished else EXIT_OK
 
 
 @dataclass(slots=True)
@@ -103,12 +100,12 @@ class _Worker:
 
     def end_stuck(self, reason: str) -> None:
         log.critical("this worker stands still and ends, to be started anew", extra={"why": reason})
-        os._exit(EXIT_UNFINISHED)
+        os._exit(EXIT_TRY_LATER)
 
     def arm_stop(self) -> None:
         def end() -> None:
             log.error("stopping took too long; what is not acknowledged will be delivered again")
-            os._exit(EXIT_UNFINISHED if self.pipeline.left_unfinished else EXIT_OK)
+            os._exit(EXIT_TRY_LATER if self.pipeline.left_unfinished else EXIT_OK)
 
         timer = threading.Timer(STOP_WITHIN_S, end)
         timer.daemon = True

@@ -11,6 +11,8 @@ from urllib.parse import quote, urlencode
 import psycopg
 import yoyo
 
+from threatlog.process.exit_codes import EXIT_TRY_LATER
+
 if TYPE_CHECKING:
     from threatlog.process.settings import Postgres
 
@@ -18,7 +20,6 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 # How long to wait for PostgreSQL to come up: as long as a container may take on a slow disk.
 WAIT_S = 60.0
-EXIT_UNAVAILABLE = 75
 
 
 def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
@@ -27,7 +28,7 @@ def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
         backend = _connect(_url(settings), wait_s)
     except psycopg.OperationalError as error:
         print(f"threatlog: PostgreSQL at {settings.host}:{settings.port} did not answer in {wait_s:.0f} s: {error}")
-        return EXIT_UNAVAILABLE
+        return EXIT_TRY_LATER
     migrations = yoyo.read_migrations(str(MIGRATIONS))
     with backend.lock():
         missing = backend.to_apply(migrations)

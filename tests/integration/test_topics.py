@@ -12,8 +12,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.conftest import MakeStack
 from tests.servers import Stack, run_now
 from threatlog.embedded.ports import LOOPBACK
+from threatlog.process.exit_codes import EXIT_TRY_LATER
 from threatlog.process.settings import Kafka, Limits, Settings
-from threatlog.topics import EXIT_TRY_LATER, run
+from threatlog.topics import run
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import psutil
 
-_TETHER = Path(__file__).with_name("tether.py")
+from threatlog.embedded.errors import ServerError
+from threatlog.process.tether import tethered
+
 _LOG_LIMIT_BYTES = 20 << 20
 _TAIL_BYTES = 16 << 10
 
@@ -25,6 +26,11 @@ class Account:
     name: str
     uid: int
     gid: int
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Both by number."""
+        return self.uid, self.gid
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class ChildProcess:
         with launch.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                _tethered(launch.command, launch.death_signal, launch.account),
+                tethered(launch.command, launch.death_signal, launch.account.ids if launch.account else None),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -150,27 +156,25 @@ def run_to_end(
 ) -> tuple[int, str]:
     """Runs a short program, which dies with its parent too, and returns its exit code and all it printed.
 
-    The code is 127 when it cannot be started. Raises subprocess.TimeoutExpired when it is too late.
+    The code is 127 when it cannot be started. Raises ServerError when it is too late.
     """
-    result = subprocess.run(
-        _tethered(command, signal.SIGKILL, account),
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=timeout_s,
-        check=False,
-        env=environment,
-        cwd=folder,
-        process_group=0,
-    )
+    try:
+        result = subprocess.run(
+            tethered(command, signal.SIGKILL, account.ids if account else None),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            env=environment,
+            cwd=folder,
+            process_group=0,
+        )
+    except subprocess.TimeoutExpired:
+        raise ServerError(f"{command[0]} did not end within {timeout_s:g} s") from None
     return result.returncode, result.stdout
-
-
-def _tethered(command: Sequence[str], death_signal: signal.Signals, account: Account | None) -> list[str]:
-    user = f"{account.uid}:{account.gid}" if account else "-"
-    return [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), str(int(death_signal)), user, *command]
 
 
 def _turn_over(log_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: one node that is broker and controller, with its values open for more nodes."""
+"""Apache Kafka in KRaft mode: one node that is broker and controller."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import os
 import shutil
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from threatlog.embedded.child import Launch, run_to_end
@@ -28,40 +28,35 @@ appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c{1}: %m%n
 """
 
 
+# The first compiler alone starts twice as fast; the serial collector uses no second core.
+_JAVA_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    # What Kafka 4.4.0 does to unmap its indexes and to load zstd; Java 25 warns of both.
+    "--sun-misc-unsafe-memory-access=allow",
+    "--enable-native-access=ALL-UNNAMED",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaNode:
-    """One node's place in its cluster. `voters` are node id and controller port of all nodes, itself included."""
+    """The two ports of a cluster's only node."""
 
     port: int
     controller_port: int
-    node_id: int = 1
-    replication: int = 1
-    min_insync_replicas: int = 1
-    cluster_id: str = ""
-    voters: tuple[tuple[int, int], ...] = ()
-    heap_mib: int = 512
-    # The first compiler alone starts twice as fast; the serial collector uses no second core.
-    java_options: tuple[str, ...] = (
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        # What Kafka 4.4.0 does to unmap its indexes and to load zstd; Java 25 warns of both.
-        "--sun-misc-unsafe-memory-access=allow",
-        "--enable-native-access=ALL-UNNAMED",
-    )
-    properties: dict[str, str] = field(default_factory=dict)
 
     def rendered(self, log_folder: Path) -> str:
         """The text of server.properties."""
-        return "".join(f"{name}={value}\n" for name, value in self.values(str(log_folder)).items())
+        return "".join(f"{name}={escaped(str(value))}\n" for name, value in self.values(str(log_folder)).items())
 
     def values(self, log_folder: str) -> dict[str, object]:
         """Every property by its name."""
-        voters = self.voters or ((self.node_id, self.controller_port),)
         listener = f"PLAINTEXT://{LOOPBACK}:{self.port}"
         return {
             "process.roles": "broker,controller",
-            "node.id": self.node_id,
-            "controller.quorum.voters": ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in voters),
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
             "listeners": f"{listener},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": listener,
             "controller.listener.names": "CONTROLLER",
@@ -69,13 +64,13 @@ class KafkaNode:
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": log_folder,
             "auto.create.topics.enable": "false",
-            "default.replication.factor": self.replication,
-            "min.insync.replicas": self.min_insync_replicas,
-            "offsets.topic.replication.factor": self.replication,
-            "transaction.state.log.replication.factor": self.replication,
-            "transaction.state.log.min.isr": self.min_insync_replicas,
-            "share.coordinator.state.topic.replication.factor": self.replication,
-            "share.coordinator.state.topic.min.isr": self.min_insync_replicas,
+            "default.replication.factor": 1,
+            "min.insync.replicas": 1,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
             # One consumer group needs one partition; the default of 50 makes the first start slower.
             "offsets.topic.num.partitions": 1,
             "transaction.state.log.num.partitions": 1,
@@ -83,8 +78,14 @@ class KafkaNode:
             # After a crash a broker's new life waits until its old one's session has expired; the default is 9 s.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
-            **self.properties,
         }
+
+
+def escaped(value: str) -> str:
+    """A value as Java reads it from a file of properties: backslashes doubled, the rest beyond ASCII as \\uXXXX."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be", "surrogatepass")
+    codes = (int.from_bytes(units[place : place + 2]) for place in range(0, len(units), 2))
+    return "".join(chr(code) if 0x20 <= code < 0x7F else f"\\u{code:04x}" for code in codes)
 
 
 class KafkaServer(Server):
@@ -105,6 +106,9 @@ class KafkaServer(Server):
         It is formatted under another name and renamed when whole, so a killed run leaves nothing half-made in use.
         Raises ServerError.
         """
+        if "," in str(self._data):
+            # log.dirs is a list, and its commas cannot be escaped.
+            raise ServerError(f"Kafka takes no folder with a comma in its path ({self._data}); choose another DATA_DIR")
         self._jars = self._jars or kafka_jars()
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
@@ -124,9 +128,8 @@ class KafkaServer(Server):
     def _format(self, folder: Path) -> None:
         properties = self._folder / "format.properties"
         properties.write_text(self._node.rendered(folder), encoding="utf-8")
-        cluster_id = self._node.cluster_id or new_cluster_id()
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
-        code, output = run_to_end([*self._java(), *tool], _FORMAT_TIMEOUT_S)
+        tool = ("kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties))
+        code, output = run_to_end([*self._java(), *tool], _FORMAT_TIMEOUT_S, environment=_environment())
         properties.unlink()
         if code != 0:
             raise ServerError(f"kafka: the data folder {folder} cannot be formatted:\n{output}")
@@ -136,13 +139,13 @@ class KafkaServer(Server):
 
     def _launch(self) -> Launch:
         self._properties.write_text(self._node.rendered(self._data), encoding="utf-8")
-        return Launch((*self._java(), "kafka.Kafka", str(self._properties)), self._log_path, folder=self._folder)
+        command = (*self._java(), "kafka.Kafka", str(self._properties))
+        return Launch(command, self._log_path, environment=_environment(), folder=self._folder)
 
     def _java(self) -> tuple[str, ...]:
         return (
             java_program(),
-            f"-Xmx{self._node.heap_mib}m",
-            *self._node.java_options,
+            *_JAVA_OPTIONS,
             f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}",
             "-cp",
             os.pathsep.join(map(str, self._jars)),
@@ -151,6 +154,11 @@ class KafkaServer(Server):
     def answers(self) -> bool:
         """Whether it lists a live broker."""
         return kafka_answers(self.port)
+
+
+def _environment() -> dict[str, str]:
+    """Java 25 reads paths in the encoding of the locale; in that of C, ASCII, it cannot name others."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def new_cluster_id() -> str:

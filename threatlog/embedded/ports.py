@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from collections.abc import Container
@@ -12,8 +13,15 @@ LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 15_000, 32_000
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1 now."""
+# What a refusal means; the last word is the machine's own.
+_FAULTS = {
+    errno.EADDRINUSE: "is taken by another program",
+    errno.EACCES: "may not be used by this user",
+}
+
+
+def fault_of(port: int) -> str | None:
+    """Why no server could listen on this port of 127.0.0.1 now; None when one could."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Servers set this too: connections of an earlier run that linger in TIME_WAIT do not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -21,9 +29,16 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
             # Binding succeeds beside another socket that is bound but does not listen yet; listening does not.
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return _FAULTS.get(error.errno or 0, f"cannot be used ({error.strerror})")
+        except OverflowError:
+            return "does not exist"
+    return None
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1 now."""
+    return fault_of(port) is None
 
 
 def free_port(rng: random.Random, *, avoid: Container[int] = ()) -> int:

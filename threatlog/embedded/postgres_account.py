@@ -93,18 +93,43 @@ def _copy_programs(installed: Path, copy: Path) -> None:
             raise
 
 
-def data_folder(wanted: Path, account: Account | None) -> Path:
-    """Where the data goes: `wanted`, or a place that the account can reach, with a link to it at `wanted`."""
-    if account is None or wanted.is_symlink():
+def data_folder(wanted: Path) -> Path | None:
+    """Where the data of earlier runs is: `wanted`, or what it links to. None where there is none yet.
+
+    Raises ServerError when the link leads nowhere: a new database there would look as if all data were lost.
+    """
+    if wanted.exists():
         return wanted.resolve()
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    if wanted.exists() or reaches(account, wanted.parent):
-        return wanted
-    # A new name each time: where the link was removed, its old data must not come back to a new Kafka.
-    place = _DATA_STORE / f"postgres-{uuid.uuid4().hex[:12]}"
-    _make_store(_DATA_STORE)
-    wanted.symlink_to(place, target_is_directory=True)
-    return place
+    if wanted.is_symlink():
+        raise ServerError(
+            f"{wanted} links to {wanted.readlink()}, where PostgreSQL's data was and nothing is now; "
+            "bring that folder back, or remove the link to begin anew"
+        )
+    return None
+
+
+def make_unfinished(wanted: Path, account: Account | None) -> Path:
+    """An empty folder to be renamed to `wanted` when it is whole; what an earlier try left there is removed.
+
+    Where the account cannot reach it, it is a link to a place that it can.
+    """
+    unfinished = wanted.with_name(f"{wanted.name}.unfinished")
+    if unfinished.is_symlink():
+        shutil.rmtree(unfinished.readlink(), ignore_errors=True)
+        unfinished.unlink()
+    else:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if account is None or reaches(account, wanted.parent):
+        place = unfinished
+    else:
+        # A new name each time: where the link was removed, its old data must not come back to a new Kafka.
+        place = _DATA_STORE / f"postgres-{uuid.uuid4().hex[:12]}"
+        _make_store(_DATA_STORE)
+        unfinished.symlink_to(place, target_is_directory=True)
+    place.mkdir(mode=0o700)
+    if account is not None:
+        os.chown(place, account.uid, account.gid)
+    return unfinished
 
 
 def _make_store(folder: Path) -> None:

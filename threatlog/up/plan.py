@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from threatlog.embedded.errors import PortTakenError
+from threatlog.embedded.errors import PortUnusableError, ServerError
 from threatlog.embedded.ports import LOOPBACK
-
-DEFAULT_GATEWAY_PORT = 8080
-DEFAULT_QUERY_PORT = 8081
+from threatlog.process.settings import Settings
 
 # PostgreSQL and Redis keep away from their usual ports, where a system's own may come up at any time.
 _PREFERRED = {"kafka": 9092, "kafka_controller": 9093, "postgres": 15432, "redis": 16379}
-_FIRST_STREAM_PORT = 8082
 _PASSWORDS = ("THREATLOG_POSTGRES_PASSWORD", "THREATLOG_REDIS_PASSWORD")
 
 
@@ -30,34 +27,75 @@ class Ports:
     redis: int
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The URL of each part as a client on this machine reaches it."""
+
+    gateway: str
+    query: str
+    stream: str
+
+
 def choose_ports(
-    gateway: int,
-    query: int,
-    workers: int,
-    is_free: Callable[[int], bool],
-    free_port: Callable[[set[int]], int],
+    settings: Settings, fault_of: Callable[[int], str | None], free_port: Callable[[set[int]], int]
 ) -> Ports:
     """The ports of a run.
 
-    `gateway` and `query` are as asked for. The others are the usual ones where these two are the usual ones and they
-    are free, else any. `free_port` gets the ports that are chosen already. Raises PortTakenError.
+    Those of the gateway and the query API are as the settings say, and so is a stream.metrics_port of one's own. The
+    others are the usual ones where these two are the usual ones and they are free, else any. `fault_of` says why a port
+    cannot be used, `free_port` gets the ports that are chosen already. Raises ServerError, PortUnusableError.
     """
-    for port, variable in ((gateway, "GATEWAY_PORT"), (query, "QUERY_PORT")):
-        if not is_free(port):
-            raise PortTakenError(port, variable)
-    if gateway == query:
-        raise PortTakenError(query, "QUERY_PORT")
-    usual = (gateway, query) == (DEFAULT_GATEWAY_PORT, DEFAULT_QUERY_PORT)
-    taken = {gateway, query}
+    gateway, query, first_stream = settings.server.port, settings.query.port, settings.stream.metrics_port
+    asked: dict[str, tuple[int, ...]] = {"GATEWAY_PORT": (gateway,), "QUERY_PORT": (query,)}
+    stream = tuple(range(first_stream, first_stream + settings.ingestion.worker_count))
+    own_stream = first_stream != Settings().stream.metrics_port
+    if own_stream:
+        asked["THREATLOG_STREAM_METRICS_PORT"] = stream
+    taken = _checked(asked, fault_of)
+    usual = (gateway, query) == (Settings().server.port, Settings().query.port)
 
     def choose(preferred: int) -> int:
-        port = preferred if usual and preferred not in taken and is_free(preferred) else free_port(taken)
-        taken.add(port)
+        free = usual and preferred not in taken and fault_of(preferred) is None
+        port = preferred if free else free_port(set(taken))
+        taken[port] = ""
         return port
 
     servers = {name: choose(preferred) for name, preferred in _PREFERRED.items()}
-    stream = tuple(choose(_FIRST_STREAM_PORT + number) for number in range(workers))
+    if not own_stream:
+        stream = tuple(choose(port) for port in stream)
     return Ports(gateway=gateway, query=query, stream=stream, **servers)
+
+
+def _checked(asked: Mapping[str, tuple[int, ...]], fault_of: Callable[[int], str | None]) -> dict[int, str]:
+    """Who asked for each port."""
+    taken: dict[int, str] = {}
+    for variable, ports in asked.items():
+        for port in ports:
+            if port in taken:
+                raise ServerError(f"{taken[port]} and {variable} both mean port {port}; set one of them to another")
+            if (fault := fault_of(port)) is not None:
+                raise PortUnusableError(port, fault, variable)
+            taken[port] = variable
+    return taken
+
+
+def reached_host(host: str) -> str:
+    """The host by which a client here reaches what listens on `host`."""
+    return {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
+def addresses(ports: Ports, settings: Settings) -> Addresses:
+    """Where each part of a run is."""
+
+    def url(host: str, port: int) -> str:
+        reached = reached_host(host)
+        return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+    return Addresses(
+        gateway=url(settings.server.host, ports.gateway),
+        query=url(settings.query.host, ports.query),
+        stream=url(settings.stream.metrics_host, ports.stream[0]),
+    )
 
 
 def server_variables(ports: Ports) -> dict[str, str]:

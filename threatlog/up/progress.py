@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
+
+
+class Outlet:
+    """A stream whose reader may leave: what cannot be written any more is dropped, and nobody hears of it.
+
+    A closed terminal gives OSError, a pipe without a reader BrokenPipeError, on which rich 15 ends the program.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = stream.encoding
+
+    def write(self, text: str) -> int:
+        """Writes it, or drops it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """The same for what still waits."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The stream's own."""
+        return self._stream.fileno()
+
+    def _give_up(self) -> None:
+        """What the stream holds back would fail once more when Python ends, and change the exit code."""
+        with suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 class Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sys
@@ -10,18 +11,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO, cast
 
 from rich.console import Console
 
 from threatlog.embedded import KafkaNode, KafkaServer, PostgresServer, RedisServer, ServerError
 from threatlog.embedded.child import ChildProcess
+from threatlog.embedded.errors import in_words
 from threatlog.embedded.kafka_jars import KAFKA_VERSION, kafka_is_cached
-from threatlog.embedded.ports import LOOPBACK, free_port, is_free
+from threatlog.embedded.ports import fault_of, free_port
 from threatlog.process.settings import Settings
 from threatlog.up.data_folder import DataFolder, open_data_folder
 from threatlog.up.opening import opening
-from threatlog.up.plan import Ports, choose_ports, part_environment, server_variables
-from threatlog.up.progress import Progress
+from threatlog.up.plan import (
+    Addresses,
+    Ports,
+    addresses,
+    choose_ports,
+    part_environment,
+    reached_host,
+    server_variables,
+)
+from threatlog.up.progress import Outlet, Progress
 from threatlog.up.service import Sender, Service, python_launch
 from threatlog.up.stopping import StopRequest, StopRequestedError
 from threatlog.up.supervisor import Supervisor, ending
@@ -41,7 +52,10 @@ _STOP_ORDER = (
     (("stream", "query"), 3.0),
     (("redis", "postgres", "kafka"), 3.5),
 )
-_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::", "localhost"})  # noqa: S104 - compared with, not bound to
+# More than that in single requests is more than one sender here makes; then a hundred requests a second carry them.
+_MOST_SINGLE_RPS = 500
+_BATCHES_PER_S = 100
+_LARGEST_BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +63,6 @@ class UpOptions:
     """What the command line says. `demo_rps` above 0 sends that many sample events per second."""
 
     data_dir: Path
-    gateway_port: int
-    query_port: int
     config: Path | None = None
     demo_rps: float = 0.0
 
@@ -59,7 +71,7 @@ def run_up(options: UpOptions, settings: Settings) -> int:
     """Runs everything until Ctrl-C, SIGTERM or SIGHUP. Returns the exit code: 0 after that, 1 where it cannot start."""
     stop = StopRequest()
     stop.listen()
-    progress = Progress(Console(highlight=False))
+    progress = Progress(Console(file=cast(TextIO, Outlet(sys.stdout)), highlight=False))
     try:
         folder = open_data_folder(options.data_dir)
         try:
@@ -67,17 +79,18 @@ def run_up(options: UpOptions, settings: Settings) -> int:
         finally:
             folder.close()
     except ServerError as error:
-        # Rich would bend long lines; the message is one line, and the end of a log may follow.
-        print(f"threatlog: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        fault = str(error)
+    except OSError as error:
+        fault = in_words(error)
+    # Rich would bend long lines; the message is one line, and the end of a log may follow.
+    Outlet(sys.stderr).write(f"threatlog: {fault}\n")
+    return EXIT_FAILED
 
 
 def _run(options: UpOptions, settings: Settings, folder: DataFolder, stop: StopRequest, progress: Progress) -> int:
     rng = random.Random()  # noqa: S311 - a port is no secret
-    workers = settings.ingestion.worker_count
-    ports = choose_ports(
-        options.gateway_port, options.query_port, workers, is_free, lambda taken: free_port(rng, avoid=taken)
-    )
+    ports = choose_ports(settings, fault_of, lambda taken: free_port(rng, avoid=taken))
+    at = addresses(ports, settings)
     variables = server_variables(ports)
     if options.config is not None:
         variables["THREATLOG_CONFIG"] = str(options.config.absolute())
@@ -90,9 +103,9 @@ def _run(options: UpOptions, settings: Settings, folder: DataFolder, stop: StopR
         _run_step("migrate", folder, environment, stop, progress)
         _run_step("topics", folder, environment, stop, progress)
         _start_services(supervisor, settings, folder, ports, environment, progress)
-        progress.text(opening(ports, folder.path, environment_file, datetime.now(UTC)))
+        progress.text(opening(at, folder.path, environment_file, datetime.now(UTC)))
         if options.demo_rps > 0:
-            supervisor.start([_sender(options.demo_rps, folder, ports, environment)], _SERVICES_READY_S)
+            supervisor.start([_sender(options.demo_rps, folder, at, environment)], _SERVICES_READY_S)
             progress.step(f"sending {options.demo_rps:g} sample events per second")
         supervisor.watch()
     except StopRequestedError:
@@ -143,7 +156,7 @@ def _start_services(
 ) -> None:
     def service(name: str, command: str, port: int, host: str, variable: str, **changed: str) -> Service:
         launch = python_launch(sys.executable, ("threatlog", command), folder.log(name), {**environment, **changed})
-        return Service(name, launch, LOOPBACK if host in _EVERY_ADDRESS else host, port, variable)
+        return Service(name, launch, reached_host(host), port, variable)
 
     streams = [
         service(
@@ -168,27 +181,32 @@ def _start_services(
         supervisor.start(services, _SERVICES_READY_S)
 
 
-def _sender(rps: float, folder: DataFolder, ports: Ports, environment: Mapping[str, str]) -> Sender:
+def _sender(rps: float, folder: DataFolder, at: Addresses, environment: Mapping[str, str]) -> Sender:
     """Runs of an hour, one after the other: what a run remembers of its events stays small."""
     options = {
         "--target": "http",
         "--rps": f"{rps:g}",
+        "--batch": str(batch_of(rps)),
         "--duration": f"{_SENDER_RUN_S}s",
         "--concurrency": "20",
         "--sources": "shared",
-        "--gateway-url": f"http://{LOOPBACK}:{ports.gateway}",
-        "--query-url": f"http://{LOOPBACK}:{ports.query}",
+        "--gateway-url": at.gateway,
+        "--query-url": at.query,
     }
     words = (word for name, value in options.items() for word in (name, value))
     module = ("loadgen", "run", *words, "--no-verify", "--no-freshness")
     return Sender("loadgen", python_launch(sys.executable, module, folder.log("loadgen"), environment))
 
 
+def batch_of(rps: float) -> int:
+    """The events of one request at this rate."""
+    return 1 if rps <= _MOST_SINGLE_RPS else min(math.ceil(rps / _BATCHES_PER_S), _LARGEST_BATCH)
+
+
 def _stop(supervisor: Supervisor, progress: Progress) -> None:
     if not supervisor.any_running:
         return
     start = time.monotonic()
-    progress.step("stopping")
     with progress.waiting("stopping"):
         supervisor.stop(_STOP_ORDER)
     progress.step(f"stopped in {time.monotonic() - start:.1f} s")

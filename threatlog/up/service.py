@@ -39,7 +39,9 @@ class Service(Server):
 
 
 class Sender(Service):
-    """A process without a port, which is ready while it runs."""
+    """A process without a port, which is ready while it runs, and ends when it has sent its share."""
+
+    ends_when_done = True
 
     def __init__(self, name: str, launch: Launch) -> None:
         super().__init__(name, launch, host="", port=0, port_variable="")

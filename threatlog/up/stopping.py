@@ -18,9 +18,13 @@ class StopRequest:
         self._event = threading.Event()
 
     def listen(self) -> None:
-        """Takes Ctrl-C, SIGTERM and the end of the terminal as the request. Repeated ones change nothing."""
+        """Takes Ctrl-C, SIGTERM and the end of the terminal as the request. Repeated ones change nothing.
+
+        One that we were started to ignore stays ignored: that is what `nohup` is for.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._event.set()

@@ -9,15 +9,20 @@ from typing import Protocol
 
 from threatlog.embedded import ServerError
 from threatlog.embedded.child import ChildProcess
+from threatlog.embedded.errors import in_words
 
 _POLL_INTERVAL_S = 0.1
 _SAY_INTERVAL_S = 5.0
 
 
 class Part(Protocol):
-    """What the supervisor needs of a server or a service."""
+    """What the supervisor needs of a server or a service.
+
+    One that `ends_when_done` ends with code 0 to be started again, which is no news.
+    """
 
     name: str
+    ends_when_done: bool
 
     @property
     def running(self) -> bool: ...
@@ -108,6 +113,8 @@ class Supervisor:
         def prepare(part: Part) -> None:
             try:
                 part.prepare()
+            except OSError as error:
+                faults.append(ServerError(f"{part.name} cannot be prepared: {in_words(error)}"))
             except Exception as error:
                 faults.append(error)
 
@@ -137,6 +144,9 @@ class Supervisor:
             if now >= life.start_again_at:
                 self._start_again(part, life)
         elif not part.running:
+            if part.ends_when_done and part.child.exit_code == 0:
+                self._start_again(part, life)
+                return
             self._bury(part, life, f"{part.name} ended ({ending(part.child.exit_code)})")
         elif not life.ready and _is_ready(part):
             life.ready = True
@@ -159,6 +169,8 @@ class Supervisor:
             part.start()
         except ServerError as error:
             self._bury(part, life, f"{part.name} cannot start: {str(error).splitlines()[0]}")
+        except OSError as error:  # A full disk, say; whoever watches makes room, and it goes on.
+            self._bury(part, life, f"{part.name} cannot start: {in_words(error)}")
 
     @property
     def any_running(self) -> bool:
@@ -168,13 +180,17 @@ class Supervisor:
     def stop(self, order: Sequence[tuple[Sequence[str], float]]) -> None:
         """Stops the parts group by group: names (or what they begin with) and the seconds a group may take.
 
-        What is left of a group after its time is killed.
+        What is left of a group after its time is killed. It is said once the first group knows.
         """
+        said = False
         for names, timeout_s in order:
             group = [part for name in names for part, _ in self._parts if part.name.split("-")[0] == name]
             for part in group:
                 if part.running:
                     part.request_stop()
+            if not said:
+                self._voice.step("stopping")
+                said = True
             deadline = self._monotonic() + timeout_s
             for part in group:
                 self._end(part, deadline)
@@ -182,8 +198,8 @@ class Supervisor:
     def _end(self, part: Part, deadline: float) -> None:
         if not part.running or part.child.wait(deadline - self._monotonic()) is not None:
             return
-        self._voice.bad(f"{part.name} did not stop in time; killed")
         part.child.kill()
+        self._voice.bad(f"{part.name} did not stop in time; killed")
 
 
 def _is_ready(part: Part) -> bool:

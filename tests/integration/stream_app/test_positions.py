@@ -11,9 +11,9 @@ from tests.conftest import MakeStack
 from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker, eventually
 from tests.processes import Spawner
 from tests.servers import Stack
+from threatlog.process.exit_codes import EXIT_BUG
 
 pytestmark = pytest.mark.integration
-EXIT_BUG = 70
 
 
 async def stop(worker: Worker) -> None:

@@ -11,11 +11,10 @@ from tests.conftest import MakeStack
 from tests.integration.stream_app.workers import Tables, Topic, Worker, eventually
 from tests.processes import Spawner
 from tests.servers import Stack
+from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_TRY_LATER
 
 pytestmark = pytest.mark.integration
 WITHIN_S = 10.0
-EXIT_UNFINISHED = 75
-EXIT_CONFIGURATION = 78
 
 
 async def test_an_idle_worker_ends_with_0(stack: Stack, spawn: Spawner) -> None:
@@ -68,7 +67,7 @@ async def test_a_worker_whose_window_cannot_end_says_so_with_75(make_stack: Make
 
         await eventually(window_is_stuck, "the window is under way")
         worker.child.send(signal.SIGTERM)
-        assert await worker.exit_code(WITHIN_S) == EXIT_UNFINISHED
+        assert await worker.exit_code(WITHIN_S) == EXIT_TRY_LATER
     finally:
         stack.servers.postgres.thaw()
 

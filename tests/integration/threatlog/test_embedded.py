@@ -16,7 +16,15 @@ import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from threatlog.embedded import KafkaNode, KafkaServer, PortTakenError, PostgresServer, RedisServer, Server, ServerError
+from threatlog.embedded import (
+    KafkaNode,
+    KafkaServer,
+    PortUnusableError,
+    PostgresServer,
+    RedisServer,
+    Server,
+    ServerError,
+)
 from threatlog.embedded.ports import LOOPBACK, free_port, is_free
 from threatlog.embedded.postgres_account import program_folder, reaches, server_account
 
@@ -113,6 +121,17 @@ async def test_postgres_starts_beside_a_process_with_its_old_id(folder: Path, st
     started(postgres(folder))
 
 
+@pytest.mark.parametrize("make", [kafka, postgres, redis])
+def test_a_data_folder_may_have_any_name_that_a_person_gives_it(
+    folder: Path, started: Started, make: Callable[[Path], Server]
+) -> None:
+    odd = folder / "zwei Wörter 数据"
+    odd.mkdir(mode=0o711)
+    server = started(make(odd))
+    server.stop()
+    started(make(odd))
+
+
 @pytest.mark.parametrize(("make", "name"), [(kafka, "kafka/data"), (postgres, "postgres")])
 def test_a_data_folder_with_something_else_in_it_is_refused(
     folder: Path, make: Callable[[Path], Server], name: str
@@ -139,7 +158,7 @@ def test_a_taken_port_is_named(folder: Path, make: Callable[[Path], Server]) -> 
     server = make(folder)
     with socket.create_server((LOOPBACK, server.port)):
         assert not is_free(server.port)
-        with pytest.raises(PortTakenError, match=f"port {server.port} is taken"):
+        with pytest.raises(PortUnusableError, match=f"port {server.port} is taken"):
             server.start()
 
 
@@ -202,3 +221,5 @@ async def test_root_may_keep_the_data_where_the_account_cannot_reach_it(folder: 
         again.stop()
     finally:
         shutil.rmtree(place)
+    with pytest.raises(ServerError, match=f"postgres links to {place}"):
+        postgres(closed).start()

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.processes import wait_until
+from threatlog.embedded import ServerError
 from threatlog.embedded.child import ChildProcess, Launch, run_to_end
 
 
@@ -87,6 +89,11 @@ def test_a_log_that_grew_large_is_turned_over(tmp_path: Path) -> None:
 def test_a_short_program_gives_its_code_and_all_it_printed() -> None:
     code = "import sys; print(sys.stdin.read()); print('fault', file=sys.stderr); sys.exit(3)"
     assert run_to_end([sys.executable, "-c", code], 20, stdin="in") == (3, "in\nfault\n")
+
+
+def test_a_short_program_that_does_not_end_is_told_in_one_line() -> None:
+    with pytest.raises(ServerError, match=r"^sleep did not end within 0\.5 s$"):
+        run_to_end(["sleep", "99"], 0.5)
 
 
 def is_zombie(pid: int) -> bool:

@@ -6,13 +6,35 @@ from collections.abc import Callable
 
 import pytest
 
-from threatlog.embedded.errors import PortTakenError
+from threatlog.__main__ import _with_ports
+from threatlog.embedded.errors import PortUnusableError, ServerError
 from threatlog.process.load_settings import load_settings
-from threatlog.up.plan import Ports, choose_ports, part_environment, server_variables
+from threatlog.process.settings import Ingestion, Query, Server, Settings, Stream
+from threatlog.up.plan import Ports, addresses, choose_ports, part_environment, server_variables
+from threatlog.up.run import batch_of
+
+TAKEN = "is taken by another program"
 
 
-def chosen(gateway: int = 8080, query: int = 8081, workers: int = 1, taken: frozenset[int] = frozenset()) -> Ports:
-    return choose_ports(gateway, query, workers, lambda port: port not in taken, counting(20_000))
+def settings_with(gateway: int = 8080, query: int = 8081, stream: int = 8082, workers: int = 1) -> Settings:
+    return Settings(
+        server=Server(port=gateway),
+        query=Query(port=query),
+        stream=Stream(metrics_port=stream),
+        ingestion=Ingestion(worker_count=workers),
+    )
+
+
+def chosen(
+    gateway: int = 8080,
+    query: int = 8081,
+    stream: int = 8082,
+    workers: int = 1,
+    taken: frozenset[int] = frozenset(),
+    fault: str = TAKEN,
+) -> Ports:
+    settings = settings_with(gateway, query, stream, workers)
+    return choose_ports(settings, lambda port: fault if port in taken else None, counting(20_000))
 
 
 def counting(start: int) -> Callable[[set[int]], int]:
@@ -38,21 +60,52 @@ def test_beside_another_copy_every_other_port_is_chosen_free() -> None:
 
 
 def test_a_port_asked_for_is_never_given_to_another_part() -> None:
-    ports = choose_ports(20_000, 20_002, 1, lambda _: True, counting(20_000))
+    ports = chosen(gateway=20_000, query=20_002)
     assert {ports.kafka, ports.kafka_controller, ports.postgres, ports.redis, *ports.stream}.isdisjoint(
         {20_000, 20_002}
     )
 
 
-@pytest.mark.parametrize(("port", "variable"), [(8080, "GATEWAY_PORT"), (8081, "QUERY_PORT")])
-def test_a_taken_port_is_named_with_what_to_set(port: int, variable: str) -> None:
-    with pytest.raises(PortTakenError, match=f"port {port} is taken by another program; set {variable} to a free one"):
-        chosen(taken=frozenset({port}))
+def test_a_metrics_port_of_ones_own_is_used_and_counted_on() -> None:
+    assert chosen(stream=9500, workers=2).stream == (9500, 9501)
+    assert chosen(gateway=18080, query=18081, stream=9500).stream == (9500,)
 
 
-def test_one_port_for_both_http_services_is_refused() -> None:
-    with pytest.raises(PortTakenError, match="QUERY_PORT"):
-        chosen(gateway=18080, query=18080)
+@pytest.mark.parametrize(
+    ("port", "variable"), [(8080, "GATEWAY_PORT"), (8081, "QUERY_PORT"), (9501, "THREATLOG_STREAM_METRICS_PORT")]
+)
+@pytest.mark.parametrize("fault", [TAKEN, "may not be used by this user"])
+def test_a_port_that_cannot_be_used_is_named_with_why_and_what_to_set(port: int, variable: str, fault: str) -> None:
+    with pytest.raises(PortUnusableError, match=f"^port {port} {fault}; set {variable} to a free one$"):
+        chosen(stream=9500, workers=2, taken=frozenset({port}), fault=fault)
+
+
+@pytest.mark.parametrize(
+    ("ports", "told"),
+    [
+        ((18080, 18080, 8082), "GATEWAY_PORT and QUERY_PORT both mean port 18080"),
+        ((18080, 9501, 9500), "QUERY_PORT and THREATLOG_STREAM_METRICS_PORT both mean port 9501"),
+    ],
+)
+def test_one_port_given_twice_is_told_as_such(ports: tuple[int, int, int], told: str) -> None:
+    with pytest.raises(ServerError, match=told):
+        chosen(*ports, workers=2)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:18080"),
+        ("localhost", "http://localhost:18080"),
+        ("192.0.2.7", "http://192.0.2.7:18080"),
+        ("::", "http://[::1]:18080"),
+        ("fd00::7", "http://[fd00::7]:18080"),
+    ],
+)
+def test_a_part_is_reached_where_it_listens(host: str, url: str) -> None:
+    ports = Ports(18080, 18081, (20_001,), 20_002, 20_003, 20_004, 20_005)
+    at = addresses(ports, Settings(server=Server(host=host)))
+    assert (at.gateway, at.query, at.stream) == (url, "http://127.0.0.1:18081", "http://127.0.0.1:20001")
 
 
 def test_every_variable_for_the_parts_is_a_setting_and_arrives() -> None:
@@ -70,3 +123,15 @@ def test_passwords_for_other_servers_are_not_passed_on() -> None:
     assert "THREATLOG_REDIS_PASSWORD_FILE" not in environment
     assert environment["THREATLOG_POSTGRES_PASSWORD"] == ""
     assert environment["HOME"] == "/h"
+
+
+@pytest.mark.parametrize(("rps", "batch"), [(1, 1), (500, 1), (1000, 10), (20_000, 200), (1e6, 5000)])
+def test_a_high_rate_of_sample_events_is_sent_in_batches(rps: float, batch: int) -> None:
+    assert batch_of(rps) == batch
+
+
+def test_ports_of_the_command_line_overrule_the_settings_and_only_they() -> None:
+    settings = settings_with(gateway=9000, query=9001)
+    assert _with_ports(settings, None, None) == settings
+    overruled = _with_ports(settings, 18080, None)
+    assert (overruled.server.port, overruled.query.port) == (18080, 9001)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from threatlog.__main__ import EXIT_CONFIGURATION, main
+from threatlog.__main__ import main
+from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.settings_table import config_yaml, markdown
 
 

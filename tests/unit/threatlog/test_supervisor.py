@@ -56,6 +56,7 @@ class FakePart:
         self._dies_at = list(dies_at)
         self._ready_after_s = ready_after_s
         self._started_at: float | None = None
+        self.ends_when_done = False
         self.obeys = True
         self.child: Any = SimpleNamespace(
             exit_code=-9, launch=SimpleNamespace(log_path=Path(f"{name}.log")), wait=self._wait, kill=self._kill
@@ -177,12 +178,45 @@ def test_a_restart_that_fails_is_tried_again(clock: Clock, diary: Diary) -> None
     ]
 
 
+def test_what_the_machine_refuses_is_told_in_one_line_before_any_start(clock: Clock, diary: Diary) -> None:
+    class Full(FakePart):
+        def prepare(self) -> None:
+            raise OSError(28, "No space left on device", "/data/kafka")
+
+    with pytest.raises(ServerError, match=r"^kafka cannot be prepared: No space left on device: /data/kafka$"):
+        Supervisor(diary, clock, clock).start([Full("kafka", diary)], 10.0)
+
+
+def test_a_restart_that_the_machine_refuses_is_tried_again(clock: Clock, diary: Diary) -> None:
+    class DiskFull(FakePart):
+        refusals = [False, True, False]  # noqa: RUF012 - used up by one part of one test
+
+        def start(self) -> None:
+            if self.refusals.pop(0):
+                raise OSError(28, "No space left on device")
+            super().start()
+
+    watched(clock, diary, DiskFull("query", diary, 5.0), until=9.0)
+    assert "query cannot start: No space left on device; starting it again in 1 s (log: query.log)" in diary.texts
+    assert diary.texts[-1] == "query is ready again"
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, False), (1, True)])
+def test_a_part_that_is_done_is_started_again_without_a_word(clock: Clock, diary: Diary, code: int, told: bool) -> None:
+    sender = FakePart("loadgen", diary, 5.0)
+    sender.ends_when_done = True
+    sender.child.exit_code = code
+    watched(clock, diary, sender, until=8.0)
+    assert diary.texts.count("start loadgen") == 2
+    assert any("loadgen ended" in text for text in diary.texts) is told
+
+
 def test_parts_stop_group_by_group(clock: Clock, diary: Diary) -> None:
     supervisor = Supervisor(diary, clock, clock)
     supervisor.start([FakePart(name, diary) for name in ("kafka", "gateway", "stream-1", "stream-2", "query")], 10.0)
     diary.lines.clear()
     supervisor.stop([(("gateway",), 2.0), (("stream", "query"), 3.0), (("kafka",), 3.0)])
-    assert diary.texts == ["stop gateway", "stop stream-1", "stop stream-2", "stop query", "stop kafka"]
+    assert diary.texts == ["stop gateway", "stopping", "stop stream-1", "stop stream-2", "stop query", "stop kafka"]
 
 
 def test_a_part_that_does_not_stop_is_killed_after_its_time(clock: Clock, diary: Diary) -> None:
@@ -192,7 +226,7 @@ def test_a_part_that_does_not_stop_is_killed_after_its_time(clock: Clock, diary:
     supervisor.start([part], 10.0)
     begin = clock.now
     supervisor.stop([(("stream",), 3.0)])
-    assert diary.texts[-2:] == ["stream did not stop in time; killed", "kill stream"]
+    assert diary.texts[-2:] == ["kill stream", "stream did not stop in time; killed"]
     assert clock.now - begin == pytest.approx(3.0)
 
 

@@ -102,16 +102,21 @@ def test_a_secret_of_the_wrong_type_is_not_repeated_in_the_fault(config: Path) -
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [
-        ("THREATLOG_SERVER_PORT", "0", "greater than or equal to 1"),
-        ("THREATLOG_SERVER_PORT", "70000", "less than or equal to 65535"),
-        ("THREATLOG_SERVER_PORT", "http", "valid integer"),
+        ("THREATLOG_SERVER_PORT", "0", "1 to 65535"),
+        ("THREATLOG_SERVER_PORT", "70000", "1 to 65535"),
+        ("THREATLOG_SERVER_PORT", "http", "1 to 65535"),
         ("THREATLOG_SERVER_READ_TIMEOUT", "soon", "a duration such as 200ms, 5s, 2m, 1h"),
         ("THREATLOG_SERVER_READ_TIMEOUT", "-1", "a duration such as"),
         ("THREATLOG_LIMITS_MAX_BODY_BYTES", "10MB", "a size such as 512KiB"),
-        ("THREATLOG_KAFKA_TOPIC", "with space", "pattern"),
-        ("THREATLOG_LOG_LEVEL", "LOUD", "DEBUG|INFO|WARNING|ERROR"),
-        ("THREATLOG_CACHE_QUERY_CACHE_ENABLED", "maybe", "valid boolean"),
-        ("THREATLOG_KAFKA_BOOTSTRAP_SERVERS", "", "at least 1 character"),
+        ("THREATLOG_KAFKA_TOPIC", "with space", "matching `[a-zA-Z0-9._-]{1,249}`"),
+        ("THREATLOG_KAFKA_TOPIC", "..", "neither . nor .."),
+        ("THREATLOG_INGESTION_BATCH_TIMEOUT", "1ms", "5ms to 1m"),
+        ("THREATLOG_LIMITS_MAX_BODY_BYTES", "2GiB", "1KiB to 1GiB"),
+        ("THREATLOG_SERVER_HOST", "", "not empty"),
+        ("THREATLOG_KAFKA_RETENTION", "inf", "a duration such as"),
+        ("THREATLOG_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
+        ("THREATLOG_CACHE_QUERY_CACHE_ENABLED", "maybe", "true or false"),
+        ("THREATLOG_KAFKA_BOOTSTRAP_SERVERS", "", "not empty"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_name_itself_and_what_is_allowed(
@@ -121,6 +126,23 @@ def test_a_wrong_value_is_told_with_its_name_itself_and_what_is_allowed(
     told = fault(config, environ={variable: value})
     assert f"{section}.{name} (or {variable}) is {value!r}" in told
     assert allowed in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kafka: {retention: .inf}", "kafka.retention (or THREATLOG_KAFKA_RETENTION) is inf; allowed: 1m to 87600h"),
+        ("kafka: {retention: .nan}", "is nan; allowed: 1m to 87600h"),
+        ("server: {port: true}", "is True; allowed: a number (1 to 65535)"),
+        ("ingestion: {batch_size: true}", "is True; allowed: a number (1 to 100000)"),
+        ("cache: {ttl: false}", "is False; allowed: a number (0s to 24h)"),
+        ("limits: {max_body_bytes: true}", "is True; allowed: a number (1KiB to 1GiB)"),
+        ("server: {1: 2}", "server.1: no such setting; known are host, port"),
+        ("server: 5", "server is 5; allowed: its settings by name"),
+    ],
+)
+def test_what_yaml_means_otherwise_is_told_as_it_was_understood(config: Path, text: str, told: str) -> None:
+    assert told in fault(config, text)
 
 
 def test_all_wrong_values_are_told_at_once(config: Path) -> None:

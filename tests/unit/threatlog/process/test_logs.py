@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from threatlog.process.logs import REPEAT_INTERVAL_S, JsonFormatter, RepeatFilter
+from threatlog.process.logs import REPEAT_INTERVAL_S, JsonFormatter, RepeatFilter, RepeatHandler
 
 
 class Clock:
@@ -87,6 +88,47 @@ def test_the_same_text_at_another_level_or_of_another_logger_is_another_message(
     other = record()
     other.name = "elsewhere"
     assert all(repeats.filter(made) for made in (record(), record(level=logging.ERROR), other))
+
+
+def test_a_loss_on_each_of_three_partitions_is_three_messages() -> None:
+    repeats = RepeatFilter(Clock())
+    losses = [record("events lost", level=logging.ERROR, partition=number, from_offset=0) for number in range(3)]
+    assert all(map(repeats.filter, losses))
+    assert not repeats.filter(record("events lost", level=logging.ERROR, partition=1, from_offset=0))
+
+
+def test_an_outage_told_with_other_words_each_time_stays_one_message() -> None:
+    repeats = RepeatFilter(Clock())
+    passed = [repeats.filter(record("PostgreSQL is away", why=f"port {number}")) for number in range(20)]
+    assert passed == [True] + [False] * 19
+
+
+def written_by(stream: io.StringIO) -> list[tuple[str, object]]:
+    lines = [json.loads(text) for text in stream.getvalue().splitlines()]
+    return [(decoded["msg"], decoded.get("repeated")) for decoded in lines]
+
+
+def test_the_number_of_a_message_that_comes_no_more_is_written_with_the_next_line() -> None:
+    clock, stream = Clock(), io.StringIO()
+    handler = RepeatHandler(stream, RepeatFilter(clock))
+    handler.setFormatter(JsonFormatter("stream"))
+    for text in ("away", "away", "away", "other"):
+        handler.handle(record(text))
+    assert written_by(stream) == [("away", None), ("other", None)]
+    clock.now_s = REPEAT_INTERVAL_S
+    handler.handle(record("back"))
+    handler.handle(record("on"))
+    assert written_by(stream)[2:] == [("away", 2), ("back", None), ("on", None)]
+
+
+def test_the_number_of_a_message_held_back_is_written_at_the_end() -> None:
+    stream = io.StringIO()
+    handler = RepeatHandler(stream, RepeatFilter(Clock()))
+    handler.setFormatter(JsonFormatter("stream"))
+    for _ in range(3):
+        handler.handle(record("away"))
+    handler.close()
+    assert written_by(stream) == [("away", None), ("away", 2)]
 
 
 def test_what_is_remembered_of_messages_is_bounded() -> None:

@@ -3,16 +3,29 @@
     python -I -S tether.py PARENT_PID DEATH_SIGNAL UID:GID PROGRAM [ARGUMENT ...]
 
 UID:GID is `-` for no change. A `preexec_fn` would do this in the forked child, which in a process with threads may hang
-on a lock that another thread held.
+on a lock that another thread held. As a script it sees the standard library alone.
 """
 
 import ctypes
 import os
+import signal
 import sys
+from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
 _EXIT_NO_PROGRAM = 127
 _EXIT_ORPHAN = 125
+
+
+def tethered(
+    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL, account: tuple[int, int] | None = None
+) -> list[str]:
+    """The command that runs `command` so: it gets `death_signal` when this process, or the thread that starts it, ends.
+
+    `account` is the user and group id to run as.
+    """
+    user = "{}:{}".format(*account) if account else "-"
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(death_signal)), user, *command]
 
 
 def main(parent: int, death_signal: int, account: str, command: list[str]) -> None:

@@ -54,7 +54,7 @@ def servers(server_folder: Path, pytestconfig: pytest.Config) -> Iterator[Server
         started.start()
         yield started
     finally:
-        started.stop()
+        started.end()
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +64,13 @@ def stack_maker(servers: Servers) -> StackMaker:
 
 
 @pytest.fixture
-def make_stack(stack_maker: StackMaker) -> Iterator[MakeStack]:
+def make_stack(stack_maker: StackMaker, request: pytest.FixtureRequest) -> Iterator[MakeStack]:
     """`make_stack(partitions=4, variables={})`: a stack of its own shape, removed after the test."""
     made: list[Stack] = []
+    with_database = request.node.get_closest_marker("no_database") is None
 
     def make(partitions: int = 4, variables: Mapping[str, str] | None = None) -> Stack:
-        made.append(stack_maker.make(partitions, variables or {}))
+        made.append(stack_maker.make(partitions, variables or {}, with_database=with_database))
         return made[-1]
 
     yield make

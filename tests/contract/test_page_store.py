@@ -14,6 +14,8 @@ from query_api.redis_reader import RedisReader, connect
 from stream_app.contract import RedisKeys
 from tests.fakes.memory_pages import MemoryPages
 
+pytestmark = pytest.mark.no_database
+
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[PageStore]:

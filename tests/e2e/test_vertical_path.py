@@ -166,8 +166,10 @@ async def test_what_is_no_event_is_a_dead_letter_and_its_neighbours_are_stored(s
     await asyncio.to_thread(_visible, fleet, good["id"])
     connection = await asyncpg.connect(stack.postgres_dsn)
     row: Any = None
-    while row is None:
-        row = await connection.fetchrow(_DEAD_LETTER, stack.settings.kafka.topic, partition, offset)
+    async with asyncio.timeout(_VISIBLE_WITHIN_S):
+        while row is None:
+            await asyncio.sleep(0.05)
+            row = await connection.fetchrow(_DEAD_LETTER, stack.settings.kafka.topic, partition, offset)
     await connection.close()
     assert (row["reason"], row["payload"]) == ("missing_field", b'{"severity": "HIGH"}')
 

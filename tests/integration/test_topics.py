@@ -15,7 +15,7 @@ from threatlog.embedded.ports import LOOPBACK
 from threatlog.process.settings import Kafka, Limits, Settings
 from threatlog.topics import EXIT_TRY_LATER, run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 
 
 def settings_of(stack: Stack, **changes: object) -> Settings:

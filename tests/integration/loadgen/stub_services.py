@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 from collections import Counter
@@ -147,16 +146,6 @@ class StubServices:
             if event["id"] == request.match_info["id"]:
                 return web.json_response({name: value for name, value in event.items() if name != "_at"})
         return problem(404, "not_found")
-
-
-async def eventually(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    """Returns when `condition` holds. Raises AssertionError when it still does not at the deadline."""
-    give_up = asyncio.get_running_loop().time() + deadline_s
-    while asyncio.get_running_loop().time() < give_up:
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"still not so after {deadline_s} s")
 
 
 @asynccontextmanager

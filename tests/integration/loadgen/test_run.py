@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.integration.loadgen.stub_services import Event, StubServices, eventually, problem, serving
+from tests.integration.loadgen.stub_services import Event, StubServices, problem, serving
+from tests.processes import eventually
 
 SHORT = ("--rps", "1000", "--duration", "200ms", "--concurrency", "20")
 DEADLINE_S = 60.0
@@ -146,7 +147,11 @@ async def test_freshness_is_what_the_query_api_makes_it(stub: StubServices, tmp_
 async def test_ctrl_c_stops_the_sending_and_still_verifies(stub: StubServices, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     process = await _start(stub, "--rps", "100", "--duration", "0", json_to=str(path))
-    await eventually(lambda: len(stub.stored) >= 50)
+
+    async def some_are_stored() -> bool:
+        return len(stub.stored) >= 50
+
+    await eventually(some_are_stored, "50 events are stored")
     process.send_signal(signal.SIGINT)
     ended = await _end(process, path)
     assert ended.code == 0, ended.told

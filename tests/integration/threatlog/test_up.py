@@ -166,7 +166,7 @@ def test_a_stop_while_it_starts_ends_it_cleanly(make_run: MakeRun) -> None:
 
 
 def assert_found(url: str) -> None:
-    wait_until(lambda: http_status(url) == 200, 30, f"{url} is found")
+    wait_until(lambda: http_status(url) == 200, 60, f"{url} is found")
 
 
 def test_the_data_outlives_ctrl_c_a_killed_supervisor_and_a_closed_terminal(run: Run, make_run: MakeRun) -> None:

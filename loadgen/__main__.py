@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 
 from loadgen.clock import SystemClock
-from loadgen.command_types import DURATION, NOW, START
+from loadgen.command_types import DURATION, NOW, START, OutputFile
 from loadgen.delivery import Patience
 from loadgen.display import TerminalDisplay, result_tables
 from loadgen.drive import Plan
@@ -32,6 +32,7 @@ from loadgen.verdict import EXIT_BROKEN, EXIT_UNVERIFIED
 Result = TypeVar("Result")
 Command = Callable[..., None]
 
+_EXIT_UNWRITTEN: Final = 5
 _EXIT_INTERRUPTED: Final = 130
 _FIXED_START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
@@ -71,7 +72,7 @@ def _target(kind: str, options: dict[str, Any]) -> Target:
 @main.command()
 @click.option("--count", type=click.IntRange(1), required=True, help="How many events.")
 @click.option("--seed", type=int, default=7, help="The same seed gives the same bytes.")
-@click.option("--out", type=click.Path(dir_okay=False, allow_dash=True), default="-", help="File for the lines.")
+@click.option("--out", type=OutputFile(allow_dash=True), default="-", help="File for the lines.")
 @click.option(
     "--start", type=START, help="RFC 3339, or `now`: then the span ends now. Default: 2026 UTC; with --send: now."
 )
@@ -137,9 +138,9 @@ async def _send(lines: Iterator[bytes], sender: Sender, options: dict[str, Any])
 @click.option("--freshness/--no-freshness", default=True, help="Follow some events until they can be seen.")
 @click.option("--probes", type=click.FloatRange(0.1, 100), default=5, help="Events per second that are followed.")
 @click.option("--verify-timeout", type=DURATION, default="120s", help="Longest wait for the query API to catch up.")
-@click.option("--exact-up-to", type=click.IntRange(0), default=200_000, help="Larger runs: counts and a sample.")
-@click.option("--json", "json_to", type=click.Path(dir_okay=False, allow_dash=True), help="Write the result as JSON.")
-@click.option("--plot", "plot_to", type=click.Path(dir_okay=False, path_type=Path), help="Draw a .png or .html file.")
+@click.option("--exact-up-to", type=click.IntRange(0), default=200_000, help="Larger runs: counts, and part by id.")
+@click.option("--json", "json_to", type=OutputFile(allow_dash=True), help="Write the result as JSON.")
+@click.option("--plot", "plot_to", type=OutputFile(), help="Draw a .png or .html file.")
 @_target_options
 def run(**options: Any) -> None:
     """Send events on a fixed schedule and measure.
@@ -147,7 +148,8 @@ def run(**options: Any) -> None:
     Each request has its moment, and latency counts from that moment even when the target makes it late.
 
     Exit code: 0 when everything acknowledged was found once; 1 when not; 2 for wrong options; 3 when it could not be
-    checked; 4 when nothing was acknowledged; 130 when interrupted twice.
+    checked; 4 when nothing was acknowledged; 5 when all was well but the result could not be written; 130 when
+    interrupted twice.
     """
     settings = _run_settings(options)
     console = Console(stderr=settings.json_to == "-")
@@ -160,12 +162,15 @@ def run(**options: Any) -> None:
         console.print(table)
     for line in result.verdict.lines():
         console.print(line, highlight=False, soft_wrap=True)
-    _write_results(result, settings)
+    try:
+        _write_results(result, settings)
+    except OSError as error:
+        _end(f"loadgen: the result cannot be written: {error}", result.verdict.exit_code or _EXIT_UNWRITTEN)
     sys.exit(result.verdict.exit_code)
 
 
 def _run_settings(options: dict[str, Any]) -> RunSettings:
-    plot_to = options["plot_to"]
+    plot_to = None if options["plot_to"] is None else Path(options["plot_to"])
     if plot_to is not None and plot_to.suffix not in SUFFIXES:
         raise click.BadParameter(f"{plot_to.name!r} must end in {' or '.join(SUFFIXES)}", param_hint="--plot")
     if options["target"] == "kafka" and (options["encoding"] or options["shape"] != "json"):

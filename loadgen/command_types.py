@@ -1,10 +1,12 @@
-"""Option types of the command line: durations such as `90s`, and moments."""
+"""Option types of the command line: durations such as `90s`, moments, and files to write."""
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -41,6 +43,24 @@ class Start(click.ParamType):
         if moment is None or moment.tzinfo is None:
             self.fail(f"{value!r} is not RFC 3339 with a zone, such as 2026-01-01T00:00:00Z, and not `now`", param, ctx)
         return round(moment.timestamp() * 1000)
+
+
+class OutputFile(click.Path):
+    """A file that can be written when the work is done: its folder is there and may be written to."""
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(dir_okay=False, writable=True, allow_dash=allow_dash, path_type=str)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = os.fsdecode(super().convert(value, param, ctx))
+        if (path == "-" and self.allow_dash) or Path(path).exists():
+            return path
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            self.fail(f"{path!r} cannot be written: there is no folder {str(folder)!r}", param, ctx)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            self.fail(f"{path!r} cannot be written: the folder {str(folder)!r} may not be written to", param, ctx)
+        return path
 
 
 DURATION: Final = Duration()

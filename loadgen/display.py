@@ -87,13 +87,25 @@ def _counts(result: RunResult, plan: Plan) -> Table:
         **{f"  {code}": f"{count:,} events" for code, count in report.by_code.most_common(8)},
         "retries": f"{report.retries:,}",
         f"late by over {LATE_S * 1000:.0f} ms": f"{report.late_requests:,} requests",
-        "not sent (behind or stopped)": f"{result.unsent_events:,}",
+        "schedule": _schedule(result, plan),
         "acknowledged per second": f"{report.acked_per_s:,.0f} over {report.elapsed_s:.1f} s",
         "CPU of this process": _cpu_text(result),
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _schedule(result: RunResult, plan: Plan) -> str:
+    held = result.schedule_held(plan)
+    if held is None:
+        return "none"
+    if held:
+        return "held"
+    if result.unsent_events:
+        planned = result.sent_events + result.unsent_events
+        return f"[bold red]NOT HELD: {result.unsent_events:,} of {planned:,} events not sent (behind or stopped)"
+    return f"[bold red]NOT HELD: one request in 100 began {result.report.start_delay.p99:,.0f} ms late or later"
 
 
 def _durations(result: RunResult) -> Table:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from typing import Final
 
@@ -67,6 +67,18 @@ class Templates:
             return cycles * len(places) + bisect_left(places, rest)
 
         return sum(below(end) - below(begin) for begin, end in spans)
+
+    def numbers_of(self, source: str, spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+        """These numbers, ascending within each span."""
+        places, size = self._places[source], len(self.events)
+        for begin, end in spans:
+            cycle, rest = divmod(begin, size)
+            for turn in count(bisect_left(places, rest)):
+                further, place = divmod(turn, len(places))
+                number = (cycle + further) * size + places[place]
+                if number >= end:
+                    break
+                yield number
 
 
 def make_templates(seed: int, source_prefix: str, cycle_events: int = CYCLE_EVENTS) -> Templates:

@@ -11,7 +11,9 @@ from typing import Final, Protocol
 from loadgen.encode import EventRange
 from loadgen.outcome import Fate, Outcome
 
-_OUTSTANDING: Final = 0
+# A half-open range of event numbers.
+Span = tuple[int, int]
+
 _CODES: Final = {Fate.ACKED: 1, Fate.REFUSED: 2, Fate.NOT_TAKEN: 3, Fate.UNKNOWN: 4}
 _RUNS: Final = {fate: re.compile(re.escape(bytes([code])) + b"+") for fate, code in _CODES.items()}
 
@@ -31,8 +33,14 @@ class Account(Protocol):
 
     def ms_of(self, number: int) -> int: ...
 
-    def spans(self, fate: Fate) -> Iterator[tuple[int, int]]:
-        """The half-open, disjoint, ascending ranges of numbers with this fate."""
+    def spans(self, fate: Fate) -> Iterator[Span]:
+        """The disjoint, ascending ranges of numbers with this fate."""
+
+    def slices(self, fate: Fate, slice_ms: int) -> dict[int, list[Span]]:
+        """The same ranges, cut where event times pass a multiple of `slice_ms`: slice number -> ranges in it.
+
+        Slice `n` holds the times from `n * slice_ms`, up to and without `(n + 1) * slice_ms`.
+        """
 
     def count(self, fate: Fate) -> int: ...
 
@@ -89,13 +97,34 @@ class RunLedger:
         place = bisect_right(self._firsts, number) - 1
         return (self._first_us[place] + (number - self._firsts[place]) * self._steps_us[place]) // 1000
 
-    def spans(self, fate: Fate) -> Iterator[tuple[int, int]]:
+    def spans(self, fate: Fate) -> Iterator[Span]:
         return (found.span() for found in _RUNS[fate].finditer(self._fates))
+
+    def slices(self, fate: Fate, slice_ms: int) -> dict[int, list[Span]]:
+        found: dict[int, list[Span]] = {}
+        for begin, end in self.spans(fate):
+            number = begin
+            while number < end:
+                place, stop = self._same_slice(number, end, slice_ms)
+                ranges = found.setdefault(place, [])
+                if ranges and ranges[-1][1] == number:
+                    ranges[-1] = (ranges[-1][0], stop)
+                else:
+                    ranges.append((number, stop))
+                number = stop
+        return found
+
+    def _same_slice(self, number: int, end: int, slice_ms: int) -> tuple[int, int]:
+        """The slice of event `number`, and the first number after it that is `end`, of another request or slice."""
+        place = bisect_right(self._firsts, number) - 1
+        first, first_us, step_us = self._firsts[place], self._first_us[place], self._steps_us[place]
+        if place + 1 < len(self._firsts):
+            end = min(end, self._firsts[place + 1])
+        slice_us = slice_ms * 1000
+        slice_number = (first_us + (number - first) * step_us) // slice_us
+        if step_us:
+            end = min(end, first - ((first_us - (slice_number + 1) * slice_us) // step_us))
+        return slice_number, end
 
     def count(self, fate: Fate) -> int:
         return self._fates.count(_CODES[fate])
-
-    @property
-    def outstanding_events(self) -> int:
-        """Issued and without an outcome."""
-        return self._fates.count(_OUTSTANDING)

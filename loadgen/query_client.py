@@ -36,6 +36,20 @@ class Page(msgspec.Struct, frozen=True):
     complete_until: datetime | None = None
 
 
+class Remainder(msgspec.Struct, frozen=True):
+    """The sources too small to be listed."""
+
+    sources: int = 0
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many events a time range holds of each of its largest sources."""
+
+    by_source: dict[str, int]
+    other: Remainder = Remainder()
+    complete_until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TimeRange:
     """Event times in Unix milliseconds; the last one is included."""
@@ -53,6 +67,8 @@ class LogReader(Protocol):
 
     async def page(self, within: TimeRange, source: str | None, limit: int, cursor: str | None) -> Page: ...
 
+    async def counts(self, within: TimeRange) -> Counts: ...
+
     async def event(self, identifier: str) -> StoredEvent | None:
         """The event with this id; None while it cannot be found."""
 
@@ -63,17 +79,21 @@ class QueryClient:
     def __init__(self, client: HttpClient) -> None:
         self._client: Final = client
         self._page: Final = msgspec.json.Decoder(Page)
+        self._counts: Final = msgspec.json.Decoder(Counts)
         self._event: Final = msgspec.json.Decoder(StoredEvent)
 
     async def page(self, within: TimeRange, source: str | None, limit: int, cursor: str | None) -> Page:
-        # One millisecond more at the end, so that it does not matter whether the end is included.
-        asked = {"start_time": rfc3339(within.first_ms), "end_time": rfc3339(within.last_ms + 1), "limit": str(limit)}
+        asked = {**_bounds(within), "limit": str(limit)}
         if source is not None:
             asked["source"] = source
         if cursor is not None:
             asked["cursor"] = cursor
         status, body = await self._get(f"/api/v1/logs/query?{urlencode(asked)}")
         return self._decoded(self._page, status, body)
+
+    async def counts(self, within: TimeRange) -> Counts:
+        status, body = await self._get(f"/api/v1/stats?{urlencode(_bounds(within))}")
+        return self._decoded(self._counts, status, body)
 
     async def event(self, identifier: str) -> StoredEvent | None:
         status, body = await self._get(f"/api/v1/logs/{identifier}")
@@ -102,3 +122,8 @@ class QueryClient:
             return decoder.decode(body)
         except msgspec.DecodeError as error:
             raise QueryFailedError(f"the query API's answer is not as documented: {error}") from None
+
+
+def _bounds(within: TimeRange) -> dict[str, str]:
+    # The API's end is not included.
+    return {"start_time": rfc3339(within.first_ms), "end_time": rfc3339(within.last_ms + 1)}

@@ -74,6 +74,8 @@ class RunReport:
         self._acked_by_second: Counter[int] = Counter()
         self._failed_by_second: Counter[int] = Counter()
         self._end_s = start_s
+        self._first_sent_unix_s = math.inf
+        self._last_acked_unix_s = 0.0
         self.by_fate: Counter[Fate] = Counter()
         self.by_code: Counter[str] = Counter()
         self.attempt_codes: Counter[str] = Counter()
@@ -96,12 +98,15 @@ class RunReport:
         if outcome.fate is not Fate.ACKED:
             self.by_code[outcome.code] += count
         self._end_s = max(self._end_s, outcome.finished_s)
+        ended_unix_s = outcome.acked_unix_us / 1e6
+        self._first_sent_unix_s = min(self._first_sent_unix_s, ended_unix_s - (outcome.finished_s - outcome.started_s))
         delay_s = outcome.started_s - outcome.intended_s
         self._delay.append(delay_s)
         self.late_requests += delay_s > LATE_S
         second = int(outcome.finished_s - self._start_s)
         self._sent_by_second[int(outcome.started_s - self._start_s)] += count
         if outcome.fate is Fate.ACKED:
+            self._last_acked_unix_s = max(self._last_acked_unix_s, ended_unix_s)
             self._latency.append(outcome.latency_s)
             self._latency_by_second.setdefault(second, array("d")).append(outcome.latency_s)
             self._acked_by_second[second] += count - rejected
@@ -176,6 +181,8 @@ class RunReport:
             "attempts_by_code": dict(sorted(self.attempt_codes.items())),
             "retries": self.retries,
             "late_requests": self.late_requests,
+            "first_sent_unix_s": round(self._first_sent_unix_s, 6) if self.requests else None,
+            "last_acked_unix_s": round(self._last_acked_unix_s, 6) if self.acked_events else None,
             "elapsed_s": round(self.elapsed_s, 3),
             "acked_per_s": round(self.acked_per_s, 1),
             "latency_ms": asdict(self.latency),

@@ -27,6 +27,7 @@ def result_document(result: RunResult, settings: RunSettings) -> bytes:
         "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
         "sent_events": result.sent_events,
         "unsent_events": result.unsent_events,
+        "schedule_held": result.schedule_held(plan),
         "cpu_s": round(result.cpu_s, 3),
         "cpu_us_per_event": round(result.cpu_s * 1e6 / result.sent_events, 3) if result.sent_events else None,
         "failed_probes": result.failed_probes,

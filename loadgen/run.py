@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from loadgen.clock import SystemClock
 from loadgen.delivery import Delivery, Patience
-from loadgen.drive import OpenLoop
+from loadgen.drive import OpenLoop, Plan
 from loadgen.encode import EventEncoder, make_templates
 from loadgen.freshness import FreshnessProbe, ProbePolicy
 from loadgen.http_connection import HttpClient, parse_url
@@ -29,6 +29,8 @@ from loadgen.settings import RunSettings, Target
 from loadgen.verdict import Verdict
 from loadgen.verify import Verification, VerifyPolicy
 
+# A schedule was held when 99 of 100 requests began within this time of their moment.
+HELD_WITHIN_S: Final = 0.1
 _QUERY_TIMEOUT_S: Final = 10.0
 
 
@@ -45,6 +47,12 @@ class RunResult:
     cpu_s: float
     failed_probes: int
     skipped_probes: int
+
+    def schedule_held(self, plan: Plan) -> bool | None:
+        """Whether everything was sent when it was due, but for short delays of few; None without a schedule."""
+        if not plan.interval_s:
+            return None
+        return not self.unsent_events and (self.report.start_delay.p99 or 0.0) <= HELD_WITHIN_S * 1000
 
 
 class RunDisplay(Protocol):

@@ -11,6 +11,10 @@ EXIT_UNVERIFIED: Final = 3  # The query API could not be asked, or did not catch
 EXIT_NOTHING_ACKED: Final = 4
 _NAMED: Final = 5
 
+EXACT: Final = "exact"
+BY_CELLS: Final = "by cells"
+SKIPPED: Final = "skipped"
+
 
 @dataclass(slots=True)
 class Finding:
@@ -29,25 +33,37 @@ class Finding:
 class Verdict:
     """What was found of what was acknowledged.
 
-    `method` is `exact` (each id), `counts and sample` (the totals of the run's own sources, and single ids at random)
-    or `skipped`. `found_late` events were missing when `complete_until` had already passed their acknowledgement and
-    turned up soon after: nothing is lost, but the answer had promised more than it held (or the clocks differ).
+    `method` is `exact` (each id), `by cells` (counts of each source in each slice of `cell_s` seconds, and each id in
+    some of these) or `skipped`. `compared_by_id` events were read back one by one. `found_late` events were missing
+    when `complete_until` had already passed their acknowledgement and turned up soon after: nothing is lost, but the
+    answer had promised more than it held (or the clocks differ).
     """
 
-    method: str = "skipped"
+    method: str = SKIPPED
     acked: int = 0
     unknown: int = 0
     stored: int = 0
     unknown_stored: int = 0
     waited_s: float = 0.0
     queries: int = 0
+    failed_queries: int = 0
+    compared_by_id: int = 0
+    cell_s: int = 0
+    cells: int = 0
+    cells_by_id: int = 0
     incomplete: str = ""
     missing: Finding = field(default_factory=Finding)
     twice: Finding = field(default_factory=Finding)
     altered: Finding = field(default_factory=Finding)
     never_sent: Finding = field(default_factory=Finding)
     refused_but_stored: Finding = field(default_factory=Finding)
+    miscounted: Finding = field(default_factory=Finding)
     found_late: Finding = field(default_factory=Finding)
+
+    @property
+    def named_faults(self) -> int:
+        """How many events something is known of, besides those that are as they should be."""
+        return sum(finding.count for finding, _ in self._faults()) + self.found_late.count
 
     @property
     def broken(self) -> bool:
@@ -55,7 +71,7 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        if self.method == "skipped" and not self.incomplete:
+        if self.method == SKIPPED and not self.incomplete:
             return EXIT_OK
         if self.broken:
             return EXIT_BROKEN
@@ -65,7 +81,7 @@ class Verdict:
 
     def lines(self) -> list[str]:
         """The verdict in words, one line for each thing to know."""
-        if self.method == "skipped":
+        if self.method == SKIPPED:
             return [self.incomplete or "Not verified."]
         told = [
             f"{finding.count:,} events {what}{_names(finding)}" for finding, what in self._faults() if finding.count
@@ -78,14 +94,22 @@ class Verdict:
                 f"acknowledgement{_names(self.found_late)}"
             )
         if not told:
-            told.append(
-                f"All {self.acked:,} acknowledged events are there, none twice ({self.method})."
-                if self.acked
-                else "Nothing was acknowledged, so there was nothing to look for."
-            )
+            told.append(self._all_well())
         if self.unknown:
             told.append(f"Of {self.unknown:,} events without a final answer, {self.unknown_stored:,} are stored.")
         return told
+
+    def _all_well(self) -> str:
+        if not self.acked:
+            return "Nothing was acknowledged, so there was nothing to look for."
+        if self.method == EXACT:
+            return f"All {self.acked:,} acknowledged events are there, none twice (each compared by its id)."
+        slices = "second" if self.cell_s == 1 else "minute"
+        return (
+            f"For {self.acked:,} acknowledged events as many are there, in each {slices} of each source "
+            f"({self.cells:,} counts); in {self.cells_by_id:,} of these, picked at random, each of "
+            f"{self.compared_by_id:,} events was compared by its id."
+        )
 
     def _faults(self) -> list[tuple[Finding, str]]:
         return [
@@ -94,6 +118,7 @@ class Verdict:
             (self.altered, "are stored with other content than was sent"),
             (self.never_sent, "bear this run's mark and were never sent"),
             (self.refused_but_stored, "were refused and are stored all the same"),
+            (self.miscounted, "are counted too many or too few, though each event is listed once"),
         ]
 
 

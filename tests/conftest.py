@@ -6,13 +6,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.containers import container_servers, docker_answers
-from tests.processes import Spawned, Spawner
+from tests.processes import Spawner, spawning
 from tests.servers import Servers, Stack, StackMaker, embedded_servers
 
 MakeStack = Callable[..., Stack]
@@ -54,7 +54,7 @@ def servers(server_folder: Path, pytestconfig: pytest.Config) -> Iterator[Server
         started.start()
         yield started
     finally:
-        started.stop()
+        started.end()
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +64,13 @@ def stack_maker(servers: Servers) -> StackMaker:
 
 
 @pytest.fixture
-def make_stack(stack_maker: StackMaker) -> Iterator[MakeStack]:
+def make_stack(stack_maker: StackMaker, request: pytest.FixtureRequest) -> Iterator[MakeStack]:
     """`make_stack(partitions=4, variables={})`: a stack of its own shape, removed after the test."""
     made: list[Stack] = []
+    with_database = request.node.get_closest_marker("no_database") is None
 
     def make(partitions: int = 4, variables: Mapping[str, str] | None = None) -> Stack:
-        made.append(stack_maker.make(partitions, variables or {}))
+        made.append(stack_maker.make(partitions, variables or {}, with_database=with_database))
         return made[-1]
 
     yield make
@@ -86,17 +87,8 @@ def stack(make_stack: MakeStack) -> Stack:
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawner]:
     """Starts child processes, ends them after the test, and prints their logs, which pytest shows of a failed test."""
-    started: list[Spawned] = []
-
-    def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned:
-        command = (sys.executable, *arguments)
-        started.append(Spawned(name, command, tmp_path / f"{len(started)}-{name}.log", environment))
-        return started[-1]
-
-    yield start
-    for process in reversed(started):
-        process.child.stop(10.0)
-        print(f"--- log of {process.name}, exit code {process.child.exit_code}\n{process.child.log_tail(100)}")
+    with spawning(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ def docker_answers() -> bool:
 
 
 class ContainerServer:
-    """One server in a container; its data lives as long as the container, so through `kill` and `start`."""
+    """One server in a container; its data lives as long as the container, so through `stop`, `kill` and `start`."""
 
     def __init__(self, name: str, port: int, container: Any, answers: Callable[[int], bool]) -> None:
         self.name = name
@@ -79,10 +79,14 @@ class ContainerServer:
             time.sleep(_POLL_INTERVAL_S)
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Stops and removes the container."""
+        """Stops what runs in the container, which stays with its data until it is removed."""
         if self._created:
             self.thaw()
             self._docker.stop(timeout=int(timeout_s))
+
+    def remove(self) -> None:
+        """Removes the container and its data."""
+        if self._created:
             self._container.stop()
             self._created = False
 
@@ -101,6 +105,17 @@ class ContainerServer:
         self._docker.kill()
 
 
+def _kafka_container(port: int, controller: int) -> Any:
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(_KAFKA_IMAGE).with_bind_ports(port, port)
+    for name, value in KafkaNode(port, controller).values("/var/lib/kafka/data").items():
+        container = container.with_env(f"KAFKA_{name.replace('.', '_').upper()}", str(value))
+    # Inside, it listens on every address: the engine forwards the port from outside the container.
+    listeners = f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:{controller}"
+    return container.with_env("KAFKA_LISTENERS", listeners)
+
+
 def container_servers() -> Servers:
     """The three servers, not created yet, on fixed free ports, so that a restart keeps them."""
     from testcontainers.core.container import DockerContainer
@@ -110,13 +125,6 @@ def container_servers() -> Servers:
     while len(ports) < 4:
         ports.append(free_port(rng, avoid=ports))
     kafka, controller, postgres, redis = ports
-    node = KafkaNode(kafka, controller)
-    kafka_container = DockerContainer(_KAFKA_IMAGE).with_bind_ports(kafka, kafka)
-    for name, value in node.values("/var/lib/kafka/data").items():
-        kafka_container = kafka_container.with_env(f"KAFKA_{name.replace('.', '_').upper()}", str(value))
-    # Inside, it listens on every address: the engine forwards the port from outside the container.
-    listeners = f"PLAINTEXT://0.0.0.0:{kafka},CONTROLLER://127.0.0.1:{controller}"
-    kafka_container = kafka_container.with_env("KAFKA_LISTENERS", listeners)
     postgres_container = (
         DockerContainer(_POSTGRES_IMAGE)
         .with_bind_ports(5432, postgres)
@@ -130,10 +138,16 @@ def container_servers() -> Servers:
         .with_bind_ports(6379, redis)
         .with_command(f"redis-server --databases {REDIS_DATABASES} --save ''")
     )
-    return Servers(
-        ContainerServer("kafka", kafka, kafka_container, kafka_answers),
+    made = (
+        ContainerServer("kafka", kafka, _kafka_container(kafka, controller), kafka_answers),
         ContainerServer(
             "postgres", postgres, postgres_container, lambda port: postgres_answers(port, "threatlog", "threatlog")
         ),
         ContainerServer("redis", redis, redis_container, redis_answers),
     )
+
+    def discard() -> None:
+        for server in made:
+            server.remove()
+
+    return Servers(*made, discard)

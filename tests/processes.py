@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from threatlog.embedded.child import ChildProcess, Launch
 
+EVENTUALLY_S = 30.0
 _POLL_INTERVAL_S = 0.05
 _HTTP_TIMEOUT_S = 5.0
 
@@ -54,12 +57,39 @@ class Spawner(Protocol):
     def __call__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned: ...
 
 
+@contextmanager
+def spawning(folder: Path) -> Iterator[Spawner]:
+    """Starts child processes with their logs in `folder`; at the end it stops them and prints the logs."""
+    started: list[Spawned] = []
+
+    def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned:
+        command = (sys.executable, *arguments)
+        started.append(Spawned(name, command, folder / f"{len(started)}-{name}.log", environment))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in reversed(started):
+            process.child.stop(10.0)
+            print(f"--- log of {process.name}, exit code {process.child.exit_code}\n{process.child.log_tail(100)}")
+
+
 def wait_until(condition: Callable[[], Found], timeout_s: float, what: str) -> Found:
     """Polls until `condition` returns something true, and returns that; fails naming `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"after {timeout_s} s still not: {what}; last seen {found!r}"
         time.sleep(_POLL_INTERVAL_S)
+    return found
+
+
+async def eventually(condition: Callable[[], Awaitable[Found]], what: str, timeout_s: float = EVENTUALLY_S) -> Found:
+    """The same inside an event loop."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := await condition()):
+        assert time.monotonic() < deadline, f"after {timeout_s} s still not: {what}; last seen {found!r}"
+        await asyncio.sleep(_POLL_INTERVAL_S)
     return found
 
 

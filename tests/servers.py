@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import os
 import random
@@ -54,6 +53,7 @@ class Servers:
     kafka: RealServer
     postgres: RealServer
     redis: RealServer
+    discard: Callable[[], None] = lambda: None  # Called after the last stop.
 
     @property
     def all(self) -> tuple[RealServer, RealServer, RealServer]:
@@ -70,10 +70,11 @@ class Servers:
         for server in self.all:
             server.wait_ready(READY_TIMEOUT_S)
 
-    def stop(self) -> None:
-        """Stops all."""
+    def end(self) -> None:
+        """Stops all for good."""
         for server in reversed(self.all):
             server.stop()
+        self.discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +128,19 @@ class StackMaker:
         self._numbers = itertools.count(1)
         self._template_made = False
 
-    def make(self, partitions: int, variables: Mapping[str, str]) -> Stack:
-        """A stack with an empty, migrated database and an empty topic of `partitions` partitions."""
+    def make(self, partitions: int, variables: Mapping[str, str], *, with_database: bool = True) -> Stack:
+        """A stack with an empty topic of `partitions` partitions and an empty, migrated database.
+
+        The database takes most of the time: who needs none says so.
+        """
         number = next(self._numbers)
         name = f"t{self._run}_{number}"
         environment = self._environment(name, partitions, number % REDIS_DATABASES, variables)
         settings = load_settings({**environment, "THREATLOG_CONFIG": os.devnull})
-        if not self._template_made:
+        if with_database and not self._template_made:
             self._make_template(environment)
             self._template_made = True
-        run_now(self._make_parts(settings))
+        run_now(self._make_parts(settings, with_database=with_database))
         return Stack(name, self._servers, settings, environment)
 
     def remove(self, stack: Stack) -> None:
@@ -167,8 +171,6 @@ class StackMaker:
 
     def _make_template(self, environment: Mapping[str, str]) -> None:
         run_now(self._on_postgres(f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}"))
-        if importlib.util.find_spec("stream_app.migrate") is None:
-            return
         migrated = subprocess.run(
             [sys.executable, "-m", "threatlog", "migrate"],
             env={**environment, "THREATLOG_POSTGRES_DATABASE": _TEMPLATE},
@@ -180,8 +182,9 @@ class StackMaker:
         if migrated.returncode != 0:
             raise RuntimeError(f"threatlog migrate ended with {migrated.returncode}:\n{migrated.stderr}")
 
-    async def _make_parts(self, settings: Settings) -> None:
-        await self._on_postgres(f"CREATE DATABASE {settings.postgres.database} TEMPLATE {_TEMPLATE}")
+    async def _make_parts(self, settings: Settings, *, with_database: bool) -> None:
+        if with_database:
+            await self._on_postgres(f"CREATE DATABASE {settings.postgres.database} TEMPLATE {_TEMPLATE}")
         topic = NewTopic(
             settings.kafka.topic,
             settings.kafka.partitions,

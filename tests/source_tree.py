@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SERVICES = ("ingest_gateway", "stream_app", "query_api")
 PACKAGES = (*SERVICES, "loadgen", "threatlog")
+_IMPORTERS = frozenset({"import_module", "__import__"})
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,22 @@ class Module:
                     found += [f"{node.module}.{alias.name}" for alias in node.names]
                 else:
                     found.append(str(node.module))
-        return tuple(found)
+        return (*found, *(name for call in self._dynamic_imports() if (name := _constant(call))))
+
+    @property
+    def unnamed_imports(self) -> tuple[int, ...]:
+        """The lines where a module is imported whose name is worked out only then."""
+        return tuple(call.lineno for call in self._dynamic_imports() if not _constant(call))
+
+    def _dynamic_imports(self) -> Iterator[ast.Call]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in _IMPORTERS:
+                yield node
+
+
+def _constant(call: ast.Call) -> str | None:
+    first = call.args[0] if call.args else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.source_tree import PACKAGES, ROOT, SERVICES, all_modules, functions_of, source_modules, tracked_files
@@ -34,12 +33,6 @@ CLIENT_FILES = {
 }
 CLIENTS = frozenset({"aiokafka", "asyncpg", "faust", "kafka", "mode", "psycopg", "redis", "yoyo"})
 
-# What a module may not do while it is imported: open, start, listen, read settings, or make metrics of the process.
-BUILDERS = frozenset(
-    {"aiokafka", "asyncpg", "faust", "mode", "psycopg", "redis", "yoyo", "aiohttp", "httpx", "fastapi", "uvicorn"}
-    | {"prometheus_client", "socket", "subprocess", "threading", "multiprocessing", "tempfile", "sqlite3"}
-)
-LOADERS = frozenset({"load_settings", "Settings"})
 VAGUE_NAMES = frozenset({"util", "utils", "helper", "helpers", "common", "manager", "managers"})
 
 
@@ -203,55 +196,6 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
             if VAGUE_NAMES & {word for part in Path(name).parts for word in re.split(r"[._-]", part.lower())}
         ]
     )
-
-
-def _run_at_import(tree: ast.Module) -> Iterator[ast.expr]:
-    """The expressions evaluated when a module is imported: no bodies of functions, nothing under `__main__`."""
-    waiting: list[ast.AST] = list(tree.body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            waiting += [default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None]
-            waiting += getattr(node, "decorator_list", [])
-        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"):
-            if isinstance(node, ast.expr):
-                yield node
-            waiting += list(ast.iter_child_nodes(node))
-
-
-def _bindings(tree: ast.Module) -> dict[str, str]:
-    """Local name -> the module it comes from, or for `from x import y` the dotted `x.y`."""
-    bound: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            bound |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    return bound
-
-
-def _builds(call: ast.Call, bound: dict[str, str]) -> bool:
-    root = call.func
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if not isinstance(root, ast.Name):
-        return False
-    origin = bound.get(root.id, root.id)
-    return origin.split(".")[0] in BUILDERS or origin.rpartition(".")[2] in LOADERS or origin == "open"
-
-
-def test_nothing_is_built_or_read_at_import() -> None:
-    faults = []
-    for module in source_modules():
-        if module.path == "threatlog/process/settings.py":
-            continue  # It defines the frozen default values themselves.
-        bound = _bindings(module.tree)
-        for node in _run_at_import(module.tree):
-            if isinstance(node, ast.Call) and _builds(node, bound):
-                faults.append(f"{module.path}:{node.lineno} {ast.unparse(node)[:80]}")
-            elif isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "sys.argv"}:
-                faults.append(f"{module.path}:{node.lineno} reads {ast.unparse(node)}")
-    none_of(faults)
 
 
 # A package index, a mirror of one, or a folder that exists on one machine only.

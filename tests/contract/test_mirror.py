@@ -14,6 +14,7 @@ from tests.contract.mirrors import Clock, MemoryMirrorAdapter, MemorySnapshots, 
 from tests.fakes.kafka_records import NOON_MS, chunk, record, window
 from tests.fakes.memory_store import MemoryStore
 
+pytestmark = pytest.mark.no_database
 MINUTE = NOON_MS // 60_000
 
 

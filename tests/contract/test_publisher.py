@@ -16,6 +16,7 @@ from tests.conftest import MakeStack
 from tests.fakes.memory_publisher import MemoryPublisher
 
 Record = tuple[bytes | None, list[tuple[str, bytes]]]
+pytestmark = pytest.mark.no_database
 HEADERS = (("content-type", b"application/json"), ("threatlog-version", b"1"))
 
 

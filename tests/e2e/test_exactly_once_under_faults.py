@@ -98,6 +98,6 @@ async def test_every_acknowledged_event_is_stored_once_under_faults(make_stack: 
         await postgres.close()
     async with Agreement(stack, ledger) as agreement:
         await agreement.assert_clean()
-    assert ledger.count(Fate.ACKED) > 200 * DURATION_S
+    assert ledger.count(Fate.ACKED) > 1000
     assert ledger.bad_acked > 0
     fleet.assert_alive()

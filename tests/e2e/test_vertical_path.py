@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.e2e.fleet import Fleet
-from tests.processes import Spawned, http_json, wait_until
+from tests.processes import http_json, spawning, wait_until
 from tests.servers import Stack, StackMaker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -34,19 +33,11 @@ def stack(stack_maker: StackMaker) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A gateway, one worker and a query API, ready."""
-    folder = tmp_path_factory.mktemp("logs")
-
-    def spawn(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned:
-        return Spawned(name, (sys.executable, *arguments), folder / f"{name}.log", environment)
-
-    made = Fleet(stack, spawn, workers=1, queries=1)
-    try:
+    with spawning(tmp_path_factory.mktemp("logs")) as spawn:
+        made = Fleet(stack, spawn, workers=1, queries=1)
         made.wait_ready()
         yield made
         made.assert_alive()
-    finally:
-        for part in made.parts:
-            part.process.child.stop(10.0)
 
 
 def _event(moment: datetime, source: str, severity: str = "HIGH") -> dict[str, Any]:
@@ -166,8 +157,10 @@ async def test_what_is_no_event_is_a_dead_letter_and_its_neighbours_are_stored(s
     await asyncio.to_thread(_visible, fleet, good["id"])
     connection = await asyncpg.connect(stack.postgres_dsn)
     row: Any = None
-    while row is None:
-        row = await connection.fetchrow(_DEAD_LETTER, stack.settings.kafka.topic, partition, offset)
+    async with asyncio.timeout(_VISIBLE_WITHIN_S):
+        while row is None:
+            await asyncio.sleep(0.05)
+            row = await connection.fetchrow(_DEAD_LETTER, stack.settings.kafka.topic, partition, offset)
     await connection.close()
     assert (row["reason"], row["payload"]) == ("missing_field", b'{"severity": "HIGH"}')
 

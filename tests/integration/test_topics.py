@@ -16,7 +16,7 @@ from threatlog.process.exit_codes import EXIT_TRY_LATER
 from threatlog.process.settings import Kafka, Limits, Settings
 from threatlog.topics import run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 
 
 def settings_of(stack: Stack, **changes: object) -> Settings:

@@ -23,7 +23,7 @@ from tests.integration.ingest_gateway.gateway_process import (
 from tests.processes import Spawner, http_json, http_status, wait_until
 from tests.servers import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 
 
 def test_an_acknowledged_event_is_in_kafka_at_its_receipt(gateway: Gateway) -> None:

@@ -20,7 +20,7 @@ from tests.integration.ingest_gateway.gateway_process import (
 from tests.processes import Spawner, wait_until
 from tests.servers import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 
 
 def test_sigterm_ends_it_with_0(gateway: Gateway) -> None:

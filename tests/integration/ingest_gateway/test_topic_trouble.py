@@ -14,7 +14,7 @@ from tests.processes import Spawner, http_json, wait_until
 from tests.servers import Stack, run_now
 from threatlog.embedded.ports import free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 EVENT = {"timestamp": "2026-11-24T10:15:30.123Z", "severity": "LOW", "source": "s", "message": "m"}
 
 

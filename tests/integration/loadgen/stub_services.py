@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,6 +48,7 @@ class StubServices:
         application.router.add_post("/api/v1/logs/ingest", self._single)
         application.router.add_post("/api/v1/logs/ingest/batch", self._batch)
         application.router.add_get("/api/v1/logs/query", self._query)
+        application.router.add_get("/api/v1/stats", self._stats)
         application.router.add_get("/api/v1/logs/{id}", self._event)
         return application
 
@@ -104,15 +105,26 @@ class StubServices:
         until = datetime.now(UTC) - timedelta(seconds=self.visible_after_s)
         return [event for event in self.stored if event["_at"] <= until], until
 
-    async def _query(self, request: web.Request) -> web.Response:
+    def _found(self, request: web.Request) -> tuple[list[Event], datetime]:
         asked = request.query
         events, until = self._visible()
         found = [
             event
             for event in events
-            if asked["start_time"] <= event["timestamp"] <= asked["end_time"]
+            if asked["start_time"] <= event["timestamp"] < asked["end_time"]
             and asked.get("source", event["source"]) == event["source"]
         ]
+        return found, until
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        found, until = self._found(request)
+        by_source = Counter(event["source"] for event in found)
+        other = {"sources": 0, "count": 0}
+        return web.json_response({"by_source": by_source, "other": other, "complete_until": until.isoformat()})
+
+    async def _query(self, request: web.Request) -> web.Response:
+        asked = request.query
+        found, until = self._found(request)
         begin, limit = int(asked.get("cursor", 0)), int(asked.get("limit", 100))
         rows = [
             {name: value for name, value in event.items() if name != "_at"} for event in found[begin : begin + limit]
@@ -134,16 +146,6 @@ class StubServices:
             if event["id"] == request.match_info["id"]:
                 return web.json_response({name: value for name, value in event.items() if name != "_at"})
         return problem(404, "not_found")
-
-
-async def eventually(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
-    """Returns when `condition` holds. Raises AssertionError when it still does not at the deadline."""
-    give_up = asyncio.get_running_loop().time() + deadline_s
-    while asyncio.get_running_loop().time() < give_up:
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"still not so after {deadline_s} s")
 
 
 @asynccontextmanager

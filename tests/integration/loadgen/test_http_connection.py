@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from loadgen.http_connection import HttpClient, NotConnectedError, parse_url
-from tests.integration.loadgen.stub_services import eventually
+from tests.processes import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -124,5 +124,9 @@ async def test_connections_can_be_opened_ahead() -> None:
     async with server:
         client = HttpClient(parse_url(url), 5.0, in_turn=True)
         await client.open(120)
-        await eventually(lambda: opened == 120)
+
+        async def all_are_open() -> bool:
+            return opened == 120
+
+        await eventually(all_are_open, "120 connections are open")
         client.close()

@@ -17,7 +17,7 @@ from loadgen.kafka_sender import KafkaSender
 from loadgen.outcome import Fate, TargetUnreachableError
 from tests.servers import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_database]
 DEADLINE_S = 60.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -13,9 +14,10 @@ import pytest
 from query_api.answers import json_body
 from query_api.reading import LoggedEvent
 from stream_app.contract import RECENT_EVENTS, RedisKeys
+from tests.conftest import MakeStack
 from tests.integration.query_api.running import HOUR, QueryApi, fill, frozen, killed, start_query, without
-from tests.processes import Spawner, http_status, wait_until
-from tests.servers import Stack, run_now
+from tests.processes import Spawner, http_status, spawning, wait_until
+from tests.servers import Stack, StackMaker, run_now
 from tests.stored_events import store_events
 from tests.unit.query_api.builders import logged_event
 from threatlog.embedded.ports import free_port
@@ -28,10 +30,38 @@ SILENT_REDIS_COSTS_S = 0.1
 BUSY_S = 1.5
 
 
+@pytest.fixture(scope="module")
+def stack(stack_maker: StackMaker) -> Iterator[Stack]:
+    """One for all tests that leave its database as it was; each asks for pages of a size of its own."""
+    made = stack_maker.make(4, {})
+    fill(made, EVENTS)
+    yield made
+    stack_maker.remove(made)
+
+
+@pytest.fixture(scope="module")
+def shared_process(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryApi]:
+    with spawning(tmp_path_factory.mktemp("logs")) as spawn:
+        yield start_query(spawn, stack)
+
+
 @pytest.fixture
-def api(stack: Stack, spawn: Spawner) -> QueryApi:
-    fill(stack, EVENTS)
-    return start_query(spawn, stack)
+def api(shared_process: QueryApi) -> QueryApi:
+    """A process that other tests use as well, over what they did to its servers."""
+
+    def healthy() -> bool:
+        return bool(shared_process.get("/health")[1].get("status") == "healthy")
+
+    wait_until(healthy, 30, "it is healthy again")
+    return shared_process
+
+
+@pytest.fixture
+def own_stack(make_stack: MakeStack) -> Stack:
+    """One to change."""
+    made = make_stack()
+    fill(made, EVENTS)
+    return made
 
 
 def redis_command(stack: Stack, *words: str | bytes) -> Any:
@@ -62,7 +92,6 @@ def test_redis_killed_gives_the_same_answers_and_a_degraded_health(stack: Stack,
 
 
 def test_redis_frozen_gives_the_same_answers_a_little_later(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
     api = start_query(spawn, stack, THREATLOG_REDIS_TIMEOUT="50ms")
     before = answers_of(api)
     with frozen(stack.servers.redis):
@@ -91,11 +120,10 @@ def test_the_cache_is_shared_by_processes_and_says_how_old_an_answer_is(
     assert without(second) == without(first)
 
 
-def test_a_cache_that_is_turned_off_is_not_used(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
-    api = start_query(spawn, stack, THREATLOG_CACHE_QUERY_CACHE_ENABLED="false")
+def test_a_cache_that_is_turned_off_is_not_used(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack, THREATLOG_CACHE_QUERY_CACHE_ENABLED="false")
     assert [api.page()["cached"], api.page()["cached"]] == [False, False]
-    assert redis_command(stack, "KEYS", f"{stack.settings.redis.key_prefix}page:*") == []
+    assert redis_command(own_stack, "KEYS", f"{own_stack.settings.redis.key_prefix}page:*") == []
 
 
 def test_postgres_gone_is_a_503_that_can_be_retried_and_it_recovers(stack: Stack, api: QueryApi) -> None:
@@ -110,7 +138,6 @@ def test_postgres_gone_is_a_503_that_can_be_retried_and_it_recovers(stack: Stack
 
 
 def test_it_starts_without_postgres_and_is_ready_when_that_is(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
     with killed(stack.servers.postgres):
         port = free_port(random.Random())
         environment = stack.with_environment(THREATLOG_QUERY_PORT=str(port))
@@ -127,7 +154,6 @@ def test_a_cached_page_is_given_while_postgres_is_gone(stack: Stack, api: QueryA
 
 
 def test_postgres_frozen_is_a_503_within_the_deadline(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
     api = start_query(spawn, stack, THREATLOG_QUERY_STATEMENT_TIMEOUT="1s")
     with frozen(stack.servers.postgres):
         for limit in ("19", "20"):
@@ -141,7 +167,6 @@ def test_postgres_frozen_is_a_503_within_the_deadline(stack: Stack, spawn: Spawn
 
 
 def test_a_query_that_takes_too_long_is_a_504(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
     api = start_query(spawn, stack, THREATLOG_QUERY_STATEMENT_TIMEOUT="300ms")
 
     async def hold_and_ask() -> tuple[int, Any]:
@@ -170,7 +195,8 @@ def test_kafka_gone_delays_no_query_and_the_lag_is_marked_stale(stack: Stack, ap
     wait_until(lambda: api.get("/api/v1/lag")[1]["stale"] is False, 60, "the lag is known again")
 
 
-def test_sigterm_ends_it_with_success_within_ten_seconds(api: QueryApi) -> None:
+def test_sigterm_ends_it_with_success_within_ten_seconds(stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, stack)
     started = time.monotonic()
     api.process.child.send(signal.SIGTERM)
     assert api.process.wait_exit(10) == 0
@@ -178,7 +204,8 @@ def test_sigterm_ends_it_with_success_within_ten_seconds(api: QueryApi) -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "kafka"])
-def test_sigterm_ends_it_also_with_a_frozen_server(stack: Stack, api: QueryApi, name: str) -> None:
+def test_sigterm_ends_it_also_with_a_frozen_server(stack: Stack, spawn: Spawner, name: str) -> None:
+    api = start_query(spawn, stack)
     with frozen(getattr(stack.servers, name)):
         api.process.child.send(signal.SIGTERM)
         assert api.process.wait_exit(10) == 0
@@ -196,11 +223,12 @@ def seed_lists(stack: Stack, events: list[LoggedEvent], *, age_s: float = 0.0) -
     redis_command(stack, "SET", keys.seeded, "1")
 
 
-def test_recent_events_come_from_redis_as_postgres_would_give_them(stack: Stack, api: QueryApi) -> None:
+def test_recent_events_come_from_redis_as_postgres_would_give_them(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack)
     _, from_postgres = api.get("/api/v1/logs/recent", limit="20")
 
     def from_redis() -> Any:
-        seed_lists(stack, EVENTS[-50:], age_s=-1.0)
+        seed_lists(own_stack, EVENTS[-50:], age_s=-1.0)
         found = api.get("/api/v1/logs/recent", limit="20")[1]
         return found if found["served_from"] == "redis" else None
 
@@ -209,15 +237,15 @@ def test_recent_events_come_from_redis_as_postgres_would_give_them(stack: Stack,
     assert found["logs"] == from_postgres["logs"]
 
 
-def test_lists_that_nobody_keeps_up_to_date_are_not_used(stack: Stack, api: QueryApi) -> None:
-    seed_lists(stack, EVENTS[-5:], age_s=30.0)
+def test_lists_that_nobody_keeps_up_to_date_are_not_used(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack)
+    seed_lists(own_stack, EVENTS[-5:], age_s=30.0)
     assert api.get("/api/v1/logs/recent")[1]["served_from"] == "postgres"
 
 
-def test_figures_are_those_of_all_processes_those_that_are_gone_too(
-    stack: Stack, api: QueryApi, spawn: Spawner
-) -> None:
-    other = start_query(spawn, stack)
+def test_figures_are_those_of_all_processes_those_that_are_gone_too(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack)
+    other = start_query(spawn, own_stack)
     for number in range(3):
         api.page(limit=str(30 + number))
         other.page(limit=str(30 + number))
@@ -235,12 +263,11 @@ def test_figures_are_those_of_all_processes_those_that_are_gone_too(
     assert body["p95_query_latency_ms"] > 0
 
 
-def test_without_tables_it_says_what_to_do(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
-    api = start_query(spawn, stack)
+def test_without_tables_it_says_what_to_do(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack)
 
     async def drop() -> None:
-        connection = await asyncpg.connect(stack.postgres_dsn)
+        connection = await asyncpg.connect(own_stack.postgres_dsn)
         await connection.execute("DROP TABLE logs, consumer_offsets CASCADE")
         await connection.close()
 
@@ -258,13 +285,12 @@ def test_a_taken_port_is_one_clear_line(stack: Stack, api: QueryApi, spawn: Spaw
     assert "THREATLOG_QUERY_PORT" in second.log_text()
 
 
-def test_a_late_event_appears_when_the_cached_page_is_over(stack: Stack, spawn: Spawner) -> None:
-    fill(stack, EVENTS)
-    api = start_query(spawn, stack, THREATLOG_CACHE_TTL="1s")
+def test_a_late_event_appears_when_the_cached_page_is_over(own_stack: Stack, spawn: Spawner) -> None:
+    api = start_query(spawn, own_stack, THREATLOG_CACHE_TTL="1s")
     assert api.page()["total"] == len(EVENTS)
 
     async def store_late() -> None:
-        connection = await asyncpg.connect(stack.postgres_dsn)
+        connection = await asyncpg.connect(own_stack.postgres_dsn)
         await store_events(connection, [logged_event(900)])
         await connection.close()
 

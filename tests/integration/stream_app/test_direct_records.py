@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from tests.fakes.kafka_records import event_json
-from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker, eventually, fetch_text, sum_of
-from tests.processes import Spawned
+from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker, fetch_text, sum_of
+from tests.processes import Spawned, eventually
 from tests.servers import Stack, StackMaker
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,8 @@ import pytest
 from aiokafka.admin import NewTopic
 
 from tests.conftest import MakeStack
-from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker, eventually
-from tests.processes import Spawner
+from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker
+from tests.processes import Spawner, eventually
 from tests.servers import Stack
 from threatlog.process.exit_codes import EXIT_BUG
 

@@ -15,6 +15,7 @@ from tests.fakes.kafka_records import NOON_MS, record
 from tests.fakes.memory_store import MemoryStore
 from tests.servers import Stack
 
+pytestmark = pytest.mark.no_database
 MINUTE = NOON_MS // 60_000
 
 

@@ -9,8 +9,8 @@ import signal
 import psutil
 import pytest
 
-from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker, eventually
-from tests.processes import Spawner, http_status
+from tests.integration.stream_app.workers import RedisKeysOf, Tables, Topic, Worker
+from tests.processes import Spawner, eventually, http_status
 from tests.servers import Stack
 from threatlog.embedded.ports import free_port
 

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from tests.conftest import MakeStack
-from tests.integration.stream_app.workers import Tables, Topic, Worker, eventually
-from tests.processes import Spawner
+from tests.integration.stream_app.workers import Tables, Topic, Worker
+from tests.processes import Spawner, eventually
 from tests.servers import Stack
 from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_TRY_LATER
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from ingest_gateway.contract import SEVERITIES
 from tests.fakes.kafka_records import event_json
-from tests.processes import Spawned, Spawner, http_json, http_status
+from tests.processes import Spawned, Spawner, eventually, http_json, http_status
 from tests.servers import Stack
 from threatlog.embedded.ports import free_port
 
@@ -24,17 +24,6 @@ READY_S = 40.0
 STORED_S = 30.0
 
 Found = TypeVar("Found")
-
-
-async def eventually(condition: Callable[[], Awaitable[Found]], what: str, timeout_s: float = STORED_S) -> Found:
-    """What `condition` returns once it is true; fails naming `what` after `timeout_s`."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    while not (found := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, (
-            f"after {timeout_s} s still not: {what}; last seen {found!r}"
-        )
-        await asyncio.sleep(0.05)
-    return found
 
 
 class Worker:

@@ -42,6 +42,24 @@ def folder(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[Path
     shutil.rmtree(path)
 
 
+@pytest.fixture(scope="module")
+def fresh(server_folder: Path) -> Iterator[Path]:
+    """Data folders of Kafka and PostgreSQL, made once."""
+    path = server_folder / "fresh"
+    path.mkdir(mode=0o711)
+    kafka(path).prepare()
+    postgres(path).prepare()
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def made_folder(folder: Path, fresh: Path) -> Path:
+    """A folder that holds copies of them, where it does not matter how they were made."""
+    subprocess.run(["cp", "-a", f"{fresh}/.", str(folder)], check=True)
+    return folder
+
+
 @pytest.fixture
 def started() -> Iterator[Started]:
     """Starts a server and stops it after the test."""
@@ -91,34 +109,34 @@ async def execute(server: Server, statement: str) -> object:
         await connection.close()
 
 
-async def test_kafka_keeps_its_topics_on_other_ports_after_a_crash(folder: Path, started: Started) -> None:
-    first = started(kafka(folder))
+async def test_kafka_keeps_its_topics_on_other_ports_after_a_crash(made_folder: Path, started: Started) -> None:
+    first = started(kafka(made_folder))
     await topics(first, "kept")
     first.kill()
-    assert "kept" in await topics(started(kafka(folder)))
+    assert "kept" in await topics(started(kafka(made_folder)))
 
 
-async def test_postgres_keeps_its_rows_on_another_port_after_a_crash(folder: Path, started: Started) -> None:
-    first = started(postgres(folder))
+async def test_postgres_keeps_its_rows_on_another_port_after_a_crash(made_folder: Path, started: Started) -> None:
+    first = started(postgres(made_folder))
     await execute(first, "CREATE TABLE kept ()")
     first.kill()
-    assert await execute(started(postgres(folder)), "SELECT count(*) FROM kept") == 0
+    assert await execute(started(postgres(made_folder)), "SELECT count(*) FROM kept") == 0
 
 
-async def test_the_user_owns_the_database_without_being_superuser(folder: Path, started: Started) -> None:
-    server = started(postgres(folder))
+async def test_the_user_owns_the_database_without_being_superuser(made_folder: Path, started: Started) -> None:
+    server = started(postgres(made_folder))
     assert await execute(server, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is False
     owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
     assert await execute(server, owner) == "threatlog"
 
 
-async def test_postgres_starts_beside_a_process_with_its_old_id(folder: Path, started: Started) -> None:
-    first = started(postgres(folder))
-    pid_file = folder / "postgres" / "postmaster.pid"
+async def test_postgres_starts_beside_a_process_with_its_old_id(made_folder: Path, started: Started) -> None:
+    first = started(postgres(made_folder))
+    pid_file = made_folder / "postgres" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     first.kill()
     pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]) + "\n")
-    started(postgres(folder))
+    started(postgres(made_folder))
 
 
 @pytest.mark.parametrize("make", [kafka, postgres, redis])
@@ -164,9 +182,9 @@ def test_a_taken_port_is_named(folder: Path, make: Callable[[Path], Server]) -> 
 
 @pytest.mark.parametrize("make", [kafka, postgres, redis])
 def test_a_frozen_server_answers_nothing_until_it_is_thawed(
-    folder: Path, started: Started, make: Callable[[Path], Server]
+    made_folder: Path, started: Started, make: Callable[[Path], Server]
 ) -> None:
-    server = started(make(folder))
+    server = started(make(made_folder))
     server.freeze()
     assert server.running
     assert not server.is_ready()

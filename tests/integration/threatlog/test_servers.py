@@ -29,14 +29,3 @@ async def test_a_connection_to_postgres_is_durable_by_default(stack: Stack) -> N
     durable = await connection.fetchval("SHOW fsync"), await connection.fetchval("SHOW synchronous_commit")
     await connection.close()
     assert durable == ("on", "on")
-
-
-@pytest.mark.parametrize("name", ["kafka", "postgres", "redis"])
-def test_a_killed_server_starts_again_on_its_port_and_data(stack: Stack, name: str) -> None:
-    server = getattr(stack.servers, name)
-    port = server.port
-    server.kill()
-    assert not server.running
-    server.start()
-    server.wait_ready(60)
-    assert server.port == port

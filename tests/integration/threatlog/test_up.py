@@ -64,11 +64,11 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture
 def make_run(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[MakeRun]:
-    """`make_run("up", *options)`; every run of one test has the same data folder."""
+    """`make_run("up", *options)`; every run of one test has the same data folder, by default one of its own."""
     runs: list[Run] = []
 
-    def make(command: str = "up", *options: str) -> Run:
-        runs.append(Run(server_folder / request.node.name, command, *options))
+    def make(command: str = "up", *options: str, data_dir: Path = server_folder / request.node.name) -> Run:
+        runs.append(Run(data_dir, command, *options))
         return runs[-1]
 
     yield make
@@ -78,7 +78,7 @@ def make_run(server_folder: Path, request: pytest.FixtureRequest) -> Iterator[Ma
 
 @pytest.fixture(scope="module")
 def run(server_folder: Path) -> Iterator[Run]:
-    """One run for the tests that leave it as it was."""
+    """One run for the tests that leave it as it was; the last of them ends it."""
     started = Run(server_folder / "up")
     started.curl_lines()
     yield started
@@ -129,6 +129,7 @@ def test_a_taken_port_is_said_in_one_line_with_what_to_set(run: Run, tmp_path: P
     [
         ("gateway", "threatlog gateway"),
         ("query", "threatlog query"),
+        ("stream", "threatlog stream"),
         ("redis", "redis-server"),
         ("postgres", "bin/postgres"),
         ("kafka", "kafka.Kafka"),
@@ -140,20 +141,21 @@ def test_a_part_that_dies_is_started_again_and_that_is_said(run: Run, name: str,
     run.wait_said(rf"{name} is ready again")
 
 
-def test_ctrl_c_stops_everything_and_the_next_run_goes_on_with_the_data(make_run: MakeRun) -> None:
-    first = make_run()
-    accepted = shell(first.curl_lines()[0])
-    parts = psutil.Process(first.child.pid).children(recursive=True)
-    begin = time.monotonic()
-    first.child.send(signal.SIGINT)
-    assert first.child.wait(STOP_LIMIT_S) == 0, first.output
-    assert time.monotonic() - begin < STOP_LIMIT_S
-    assert not [part for part in parts if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
+def parts_of(run: Run) -> list[psutil.Process]:
+    return psutil.Process(run.child.pid).children(recursive=True)
 
-    query = make_run().curl_lines()[1]
-    wait_until(
-        lambda: accepted["id"] in {event["id"] for event in shell(query)["logs"]}, 30, "the event is still there"
-    )
+
+def alive(parts: list[psutil.Process]) -> list[psutil.Process]:
+    return [part for part in parts if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
+
+
+def assert_stops(run: Run, number: signal.Signals) -> None:
+    """Within ten seconds, with all of its parts."""
+    parts, begin = parts_of(run), time.monotonic()
+    run.child.send(number)
+    assert run.child.wait(STOP_LIMIT_S) == 0, run.output
+    assert time.monotonic() - begin < STOP_LIMIT_S
+    assert not alive(parts)
 
 
 def test_a_stop_while_it_starts_ends_it_cleanly(make_run: MakeRun) -> None:
@@ -163,8 +165,26 @@ def test_a_stop_while_it_starts_ends_it_cleanly(make_run: MakeRun) -> None:
     assert run.child.wait(STOP_LIMIT_S) == 0, run.output
 
 
-def test_demo_sends_sample_events_at_a_steady_rate(make_run: MakeRun) -> None:
-    run = make_run("demo", "--rps", "50")
-    query = run.curl_lines()[1]
-    run.wait_said("sending 50 sample events per second")
-    wait_until(lambda: shell(query)["total"] >= 20, 60, "sample events arrive")
+def assert_found(url: str) -> None:
+    wait_until(lambda: http_status(url) == 200, 60, f"{url} is found")
+
+
+def test_the_data_outlives_ctrl_c_a_killed_supervisor_and_a_closed_terminal(run: Run, make_run: MakeRun) -> None:
+    first = shell(run.curl_lines()[0])
+    assert_stops(run, signal.SIGINT)
+
+    demo = make_run("demo", "--rps", "50", data_dir=run.data_dir)
+    ingest, query, _ = demo.curl_lines()
+    demo.wait_said("sending 50 sample events per second")
+    before = shell(query)["total"]
+    wait_until(lambda: shell(query)["total"] >= before + 20, 60, "sample events arrive")
+    second, parts = shell(ingest), parts_of(demo)
+    demo.child.send(signal.SIGKILL)
+    assert demo.child.wait(STOP_LIMIT_S) == -signal.SIGKILL
+    wait_until(lambda: not alive(parts), 30, "the parts end with the one that started them")
+
+    again = make_run(data_dir=run.data_dir)
+    again.curl_lines()
+    for accepted in (first, second):
+        assert_found(f"http://127.0.0.1:{again.query}/api/v1/logs/{accepted['id']}")
+    assert_stops(again, signal.SIGHUP)

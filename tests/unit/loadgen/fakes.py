@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from uuid import UUID
 from loadgen.encode import EventEncoder, EventRange, rfc3339
 from loadgen.ledger import RunLedger
 from loadgen.outcome import Attempt, Fate, Outcome
-from loadgen.query_client import Page, QueryFailedError, StoredEvent, TimeRange
+from loadgen.query_client import Counts, Page, QueryFailedError, Remainder, StoredEvent, TimeRange
 
 Result = TypeVar("Result")
 START_UNIX_US = 1_790_000_000_000_000
@@ -110,25 +111,39 @@ class ListReader:
     def __init__(self, events: Sequence[StoredEvent], complete_until: Callable[[], datetime | None]) -> None:
         self.events = list(events)
         self.complete_until = complete_until
-        self.failing = False
+        self.failing: Callable[[], bool] = lambda: False
         self.found_by_id: Callable[[UUID], bool] = lambda _identifier: True
         self.unlisted: set[UUID] = set()  # Found by id only.
         self.page_sizes: list[int] = []
+        self.most_listed = 100  # Of the sources in an answer of counts.
+        self.miscount: Counter[str] = Counter()  # Added to the counts of a source.
 
     async def page(self, within: TimeRange, source: str | None, limit: int, cursor: str | None) -> Page:
-        assert within.first_ms <= within.last_ms
-        if self.failing:
-            raise QueryFailedError("the query API is away")
+        self._fail()
         self.page_sizes.append(limit)
         until = self.complete_until()
-        found = [event for event in self.events if source in {None, event.source} and event.id not in self.unlisted]
+        found = [event for event in self._within(within) if source in {None, event.source}]
         begin = int(cursor or 0)
         following = str(begin + limit) if begin + limit < len(found) else None
         return Page(len(found), found[begin : begin + limit], following, until)
 
-    async def event(self, identifier: str) -> StoredEvent | None:
-        if self.failing:
+    async def counts(self, within: TimeRange) -> Counts:
+        self._fail()
+        found = (Counter(event.source for event in self._within(within)) + self.miscount).most_common()
+        others = found[self.most_listed :]
+        return Counts(dict(found[: self.most_listed]), Remainder(len(others)), self.complete_until())
+
+    def _within(self, within: TimeRange) -> list[StoredEvent]:
+        assert within.first_ms <= within.last_ms
+        begin, end = (moment(ms / 1000 - START_UNIX_US / 1e6) for ms in (within.first_ms, within.last_ms + 1))
+        return [event for event in self.events if begin <= event.timestamp < end and event.id not in self.unlisted]
+
+    def _fail(self) -> None:
+        if self.failing():
             raise QueryFailedError("the query API is away")
+
+    async def event(self, identifier: str) -> StoredEvent | None:
+        self._fail()
         wanted = UUID(identifier)
         return next((e for e in self.events if e.id == wanted and self.found_by_id(wanted)), None)
 

@@ -42,10 +42,11 @@ def test_times_are_rfc3339_in_utc() -> None:
 
 
 @pytest.mark.parametrize("spans", [[], [(0, 1)], [(0, 50)], [(3, 49)], [(49, 51)], [(10, 260)], [(0, 7), (120, 121)]])
-def test_counts_by_source_are_those_of_counting_each_event(spans: list[tuple[int, int]]) -> None:
+def test_counts_and_numbers_of_a_source_are_those_of_looking_at_each_event(spans: list[tuple[int, int]]) -> None:
     for source in TEMPLATES.sources:
-        counted = sum(TEMPLATES.event(n).source == source for begin, end in spans for n in range(begin, end))
-        assert TEMPLATES.count_of(source, spans) == counted
+        counted = [n for begin, end in spans for n in range(begin, end) if TEMPLATES.event(n).source == source]
+        assert TEMPLATES.count_of(source, spans) == len(counted)
+        assert list(TEMPLATES.numbers_of(source, spans)) == counted
 
 
 def test_shared_sources_keep_their_names() -> None:

@@ -95,11 +95,11 @@ async def test_a_rejected_item_is_not_followed() -> None:
 
 async def test_failed_queries_are_counted_and_asked_again() -> None:
     scene = Scene(0.0)
-    scene.reader.failing = True
+    scene.reader.failing = lambda: True
 
     async def heal() -> None:
         await scene.clock.sleep_until(3.0)
-        scene.reader.failing = False
+        scene.reader.failing = lambda: False
 
     async def both() -> None:
         await asyncio.gather(scene.play(), heal())

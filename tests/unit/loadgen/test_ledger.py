@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadgen.encode import EventRange
 from loadgen.ledger import RunLedger
@@ -20,10 +24,10 @@ def _ledger() -> RunLedger:
     return ledger
 
 
-def test_events_without_an_answer_are_outstanding() -> None:
+def test_events_without_an_answer_have_no_fate_yet() -> None:
     ledger = _ledger()
     ledger.finished(outcome(SECOND))
-    assert (ledger.issued_events, ledger.outstanding_events, ledger.count(Fate.ACKED)) == (10, 5, 5)
+    assert (ledger.issued_events, ledger.count(Fate.ACKED), list(ledger.spans(Fate.ACKED))) == (10, 5, [(5, 10)])
 
 
 def test_neighbouring_ranges_of_one_fate_are_one_span() -> None:
@@ -57,6 +61,33 @@ def test_a_failure_does_not_move_the_last_acknowledgement() -> None:
     ledger = _ledger()
     ledger.finished(outcome(FIRST, Fate.UNKNOWN, acked_unix_us=1000))
     assert ledger.last_acked_unix_us == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5000), st.integers(0, 2500)), min_size=1, max_size=6),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_slices_hold_each_event_of_a_fate_once_by_its_time(
+    requests: list[tuple[int, int, int]], slice_ms: int, rng: Random
+) -> None:
+    ledger = RunLedger()
+    for count, first_us, step_us in requests:
+        events = EventRange(ledger.issued_events, count, first_us, step_us)
+        ledger.issued(events)
+        ledger.finished(outcome(events, rng.choice([Fate.ACKED, Fate.UNKNOWN])))
+    for fate in (Fate.ACKED, Fate.UNKNOWN):
+        expected = {number: ledger.ms_of(number) // slice_ms for span in ledger.spans(fate) for number in range(*span)}
+        slices = ledger.slices(fate, slice_ms)
+        found = [(number, place) for place, spans in slices.items() for span in spans for number in range(*span)]
+        assert sorted(found) == sorted(expected.items())
+
+
+def test_neighbouring_requests_of_one_slice_are_one_range() -> None:
+    ledger = _ledger()
+    for events in (FIRST, SECOND):
+        ledger.finished(outcome(events))
+    assert ledger.slices(Fate.ACKED, 1000) == {10: [(0, 10)]}
 
 
 def test_ranges_must_follow_one_another() -> None:

@@ -78,6 +78,18 @@ def test_the_timeline_has_each_second_once() -> None:
     assert lines[1].latency_p50_ms is None
 
 
+def test_the_first_send_and_the_last_acknowledgement_are_told_in_unix_seconds() -> None:
+    report = RunReport(0.0)
+    assert (report.figures()["first_sent_unix_s"], report.figures()["last_acked_unix_s"]) == (None, None)
+    report.finished(outcome(_events(), started_s=1.0, finished_s=1.5, acked_unix_us=1_700_000_001_500_000))
+    report.finished(outcome(_events(), started_s=0.5, finished_s=1.2, acked_unix_us=1_700_000_001_200_000))
+    report.finished(
+        outcome(_events(), Fate.UNKNOWN, started_s=2.0, finished_s=9.0, acked_unix_us=1_700_000_009_000_000)
+    )
+    figures = report.figures()
+    assert (figures["first_sent_unix_s"], figures["last_acked_unix_s"]) == (1_700_000_000.5, 1_700_000_001.5)
+
+
 def test_the_rate_is_of_acknowledged_events_up_to_the_last_answer() -> None:
     report = RunReport(0.0)
     report.finished(outcome(_events(), finished_s=2.0))

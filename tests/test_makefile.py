@@ -13,6 +13,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TARGETS = frozenset(
     re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[0].split()
 )
+# Not for people: it is out of date when PYTHON is another one than last time.
+OTHER_PYTHON = "other-python"
 
 
 def made(*arguments: str) -> str:
@@ -27,21 +29,19 @@ def made(*arguments: str) -> str:
 
 def test_make_alone_lists_every_target_with_what_it_does() -> None:
     listed = re.findall(r"^  (\w+) +\S", made(), re.MULTILINE)
-    assert sorted(listed) == sorted(TARGETS)
+    assert sorted(listed) == sorted(TARGETS - {OTHER_PYTHON})
 
 
 @pytest.mark.parametrize(
     ("arguments", "command"),
     [
-        (
-            ["up"],
-            "exec .venv/bin/python -m threatlog up --gateway-port '8080' --query-port '8081' --data-dir '.threatlog'",
-        ),
+        # Without a port on the command line those of the settings count, 8080 and 8081 unless set.
+        (["up"], "exec .venv/bin/python -m threatlog up --data-dir '.threatlog' "),
         (
             ["up", "GATEWAY_PORT=18080", "QUERY_PORT=18081", "DATA_DIR=/somewhere"],
-            "exec .venv/bin/python -m threatlog up --gateway-port '18080' --query-port '18081' --data-dir '/somewhere'",
+            "exec .venv/bin/python -m threatlog up --data-dir '/somewhere' --gateway-port '18080' --query-port '18081'",
         ),
-        (["demo", "RPS=7"], "exec .venv/bin/python -m threatlog demo --rps '7' --gateway-port '8080'"),
+        (["demo", "RPS=7"], "exec .venv/bin/python -m threatlog demo --rps '7' --data-dir '.threatlog' "),
         (["test"], "exec .venv/bin/python -m pytest --stack='embedded'"),
         (["test", "STACK=containers", "ARGS=-k one"], "exec .venv/bin/python -m pytest --stack='containers' -k one"),
         (["check"], "run .venv/bin/mypy"),

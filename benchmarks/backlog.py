@@ -21,7 +21,8 @@ _POLL_S = 0.05
 _TIMEOUT_S = 180.0
 EMPTY = (
     "TRUNCATE logs, consumer_offsets, log_rollup_minute, log_rollup_hour, log_rollup_total, log_count_minute,"
-    " log_count_hour, dead_letters, process_metrics, process_metrics_folded; DROP TABLE IF EXISTS hand_offsets"
+    " log_count_hour, log_foreign_ids, dead_letters, process_metrics, process_metrics_folded;"
+    " DROP TABLE IF EXISTS hand_offsets"
 )
 
 

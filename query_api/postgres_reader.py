@@ -28,7 +28,7 @@ from query_api.reading import (
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
 from query_api.source_indexed import SourceIndexed
-from query_api.timeline import pieces
+from query_api.timeline import days_of, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
@@ -94,8 +94,9 @@ class PostgresReader:
         """The event with this id.
 
         1. At `ts`, or in the millisecond that the id begins with, as in every id that ThreatLog makes: an index hit.
-        2. Without `ts`: in every partition, newest first. What was absent there is looked for only by 1 for a while,
-           so that asking again and again for an event still on its way costs nothing.
+        2. Without `ts`: in the hours that hold events whose id does not begin with their time, newest first. Mostly
+           there are none. What was absent there is looked for only by 1 for a while, so that asking again and again
+           for an event still on its way costs nothing.
         """
         start = ts or EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LAST_MILLISECOND))
         end = start + (timedelta(microseconds=1) if ts else _MILLISECOND)
@@ -104,9 +105,9 @@ class PostgresReader:
             found = await snapshot.fetch(sql.event(identifier, start, end))  # 1
         if found or ts is not None:
             return (event_of(found[0]) if found else None), stored_until_of(row)
-        return await self._search_everywhere(identifier)  # 2
+        return await self._search_elsewhere(identifier)  # 2
 
-    async def _search_everywhere(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
+    async def _search_elsewhere(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
         known_absent = self._absent_ids.get(identifier)
         if known_absent is not None:
             return None, known_absent
@@ -130,8 +131,8 @@ class PostgresReader:
         async with self._queries.snapshot() as snapshot:
             (row,) = await snapshot.fetch(sql.stored_until(self._topic))
             until = stored_until_of(row)
-            for partition in await snapshot.fetch(sql.PARTITIONS):
-                if found := await snapshot.fetch(sql.event_in(partition["relname"], identifier)):
+            for window in days_of([row["bucket"] for row in await snapshot.fetch(sql.FOREIGN_ID_HOURS)]):
+                if found := await snapshot.fetch(sql.event(identifier, window.start, window.end)):
                     return event_of(found[0]), until
         self._absent_ids.add(identifier, until)
         return None, until

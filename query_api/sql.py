@@ -16,7 +16,7 @@ from stream_app.contract import (
     CONSUMER_OFFSETS,
     COUNT_HOUR,
     COUNT_MINUTE,
-    DEFAULT_PARTITION,
+    FOREIGN_IDS,
     LOGS,
     PROCESS_METRICS,
     PROCESS_METRICS_FOLDED,
@@ -193,12 +193,6 @@ def event(identifier: UUID, start: datetime, end: datetime) -> Statement:
     )
 
 
-def event_in(table: str, identifier: UUID) -> Statement:
-    """The same in one partition, by its name in the catalog."""
-    quoted = '"' + table.replace('"', '""') + '"'
-    return Statement(f"SELECT {COLUMNS} FROM {quoted} WHERE id = $1 {NEWEST_FIRST} LIMIT 1", (identifier,))
-
-
 def within_bytes(found: Statement, most: int) -> Statement:
     """Its newest events, up to the one with which messages and attributes reach so many bytes.
 
@@ -239,11 +233,7 @@ SOURCE_INDEXED: Final = Statement(
 )
 
 # Newest day first; the default partition, which may hold any time, last.
-PARTITIONS: Final = Statement(
-    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::regclass "
-    "ORDER BY c.relname = $2, c.relname DESC",
-    (LOGS, DEFAULT_PARTITION),
-)
+FOREIGN_ID_HOURS: Final = Statement(f"SELECT bucket FROM {FOREIGN_IDS} ORDER BY bucket DESC")
 
 
 def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:

@@ -92,3 +92,14 @@ def joined(starts: Iterable[datetime], step: timedelta, within: Window) -> list[
             windows.append(Window(start, start + step))
     cut = [Window(max(window.start, within.start), min(window.end, within.end)) for window in windows]
     return [window for window in cut if window.start < window.end]
+
+
+def days_of(hours: Iterable[datetime]) -> list[Window]:
+    """One window for each day that has any of these hours (newest first), from its first to the end of its last."""
+    windows: list[Window] = []
+    for hour in hours:
+        if windows and windows[-1].start.date() == hour.date():
+            windows[-1] = Window(hour, windows[-1].end)
+        else:
+            windows.append(Window(hour, hour + HOUR))
+    return windows

@@ -80,7 +80,8 @@ class PostgresStore:
         2. COPY the rows. A repeated (ts, id) fails it; then the window is redone through the staging table.
         3. Write the dead letters and the losses: a record is a row, a dead letter, or counted as lost; never nothing.
         4. Move the offsets.
-        5. Add the rows really inserted to the rollups; last, since other workers wait for the same cells.
+        5. Note where events lie that their id does not lead to, so that a search by id finds them.
+        6. Add the rows really inserted to the rollups; last, since other workers wait for the same cells.
         COMMIT makes all of it true at once. Only then is Redis told, and only after that is Kafka acknowledged.
         """
         async with connection.transaction():
@@ -94,7 +95,9 @@ class PostgresStore:
             dead_letters = [*window.prepared.dead_letters, *refused]
             await self._write_dead_letters(connection, dead_letters, window)  # 3
             await self._move_offsets(connection, window)  # 4
-            minutes, totals = await self._add_to_rollups(connection, rows)  # 5
+            if hours := window.prepared.foreign_id_hours:
+                await connection.execute(sql.ADD_FOREIGN_ID_HOURS, sorted(hours))  # 5
+            minutes, totals = await self._add_to_rollups(connection, rows)  # 6
         duplicates = len(window.prepared.rows) - len(rows) - len(refused)
         return Stored(rows, duplicates, len(dead_letters), minutes, totals)
 

@@ -36,6 +36,7 @@ from stream_app.fence import Span
 _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 PG_EPOCH_US: Final = 946_684_800_000_000
 _MINUTE_US: Final = 60_000_000
+_HOUR_US: Final = 60 * _MINUTE_US
 _DAY_US: Final = 1440 * _MINUTE_US
 # Ten to fifteen milliseconds; each turn costs a change of threads as well.
 RECORDS_A_TURN: Final = 2500
@@ -126,6 +127,8 @@ class Prepared:
 
     rows: list[Row] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    # Hours since 1970 of rows whose id does not begin with their time.
+    foreign_id_hours: set[int] = field(default_factory=set)
 
     def sort(self) -> None:
         """Into the order of the index: by their bytes, whose comparing is left to C."""
@@ -227,7 +230,7 @@ class _RowEncoder:
 
     def add(self, prepared: Prepared, partition: int, records: Sequence[Record]) -> None:
         """Adds each record to the rows, or to the dead letters."""
-        add_row, row, limits = prepared.rows.append, self._row, self._limits
+        add_row, row, limits, hours = prepared.rows.append, self._row, self._limits, prepared.foreign_id_hours
         for record in records:
             try:
                 value = record.value
@@ -235,11 +238,11 @@ class _RowEncoder:
                 severity = check_event(event, limits)
                 if event.timestamp is None or len(value or b"") > limits.max_event_bytes:
                     _check_rarities(event, record, limits)
-                add_row(row(event, severity, partition, record))
+                add_row(row(event, severity, partition, record, hours))
             except RejectedEventError as error:
                 prepared.dead_letters.append(_dead_letter(partition, record, error))
 
-    def _row(self, event: EventRecord, severity: str, partition: int, record: Record) -> Row:
+    def _row(self, event: EventRecord, severity: str, partition: int, record: Record, hours: set[int]) -> Row:
         """One row. It runs for every event: each call or lookup saved here is a tenth of a microsecond."""
         appended_us = record.timestamp * 1000
         received = event.received_at
@@ -255,9 +258,14 @@ class _RowEncoder:
         pg_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         ts_us = pg_us + PG_EPOCH_US
         if event.id is not None:
-            identifier = event.id.int.to_bytes(16, "big")
+            number = event.id.int
+            identifier = number.to_bytes(16, "big")
+            if number >> 80 != ts_us // 1000:
+                hours.add(ts_us // _HOUR_US)
         else:
             identifier = id_of_position(ts_us, partition, record.offset, self._topic_tag)
+            if ts_us < 0:
+                hours.add(ts_us // _HOUR_US)
         shared = self._shared.get((severity, event.source)) or self._share(severity, event.source)
         message = event.message.encode()
         head = _time_and_id(7, 8, pg_us, 16, identifier)

@@ -66,6 +66,11 @@ UNION ALL SELECT NULL, NULL, NULL, count(*) FROM hours
 UNION ALL SELECT NULL, NULL, NULL, count(*) FROM all_minutes
 UNION ALL SELECT NULL, NULL, NULL, count(*) FROM all_hours"""
 
+# In order, for the same reason.
+ADD_FOREIGN_ID_HOURS: Final = """
+INSERT INTO log_foreign_ids (bucket) SELECT to_timestamp(h * 3600) FROM unnest($1::bigint[]) AS h ORDER BY 1
+ON CONFLICT (bucket) DO NOTHING"""
+
 ADD_DEAD_LETTERS: Final = """
 INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at)
 SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0)

@@ -14,9 +14,10 @@ import msgspec
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES, unix_us
 from query_api.reading import LoggedEvent
-from stream_app.statements import ADD_TO_ROLLUPS
+from stream_app.statements import ADD_FOREIGN_ID_HOURS, ADD_TO_ROLLUPS
 
 _MINUTE_US = 60_000_000
+_HOUR_US = 60 * _MINUTE_US
 
 
 async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: Sequence[LoggedEvent]) -> None:
@@ -35,6 +36,7 @@ async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: S
     ]
     cells = Counter((unix_us(ts) // _MINUTE_US, severity, source) for _, ts, severity, source, *_ in rows)
     columns = [[cell[i] for cell in cells] for i in range(3)]
+    foreign = {unix_us(ts) // _HOUR_US for identifier, ts, *_ in rows if identifier.int >> 80 != unix_us(ts) // 1000}
     async with connection.transaction():
         await connection.executemany(
             "INSERT INTO logs (id, ts, severity, source, message, attributes, received_at)"
@@ -42,6 +44,7 @@ async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: S
             rows,
         )
         if cells:
+            await connection.execute(ADD_FOREIGN_ID_HOURS, sorted(foreign))
             await connection.fetch(ADD_TO_ROLLUPS, *columns, list(cells.values()))
 
 

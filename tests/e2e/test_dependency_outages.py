@@ -30,6 +30,7 @@ _TABLES = (
     "log_rollup_total",
     "log_count_minute",
     "log_count_hour",
+    "log_foreign_ids",
     "dead_letters",
     "offset_gaps",
 )

@@ -37,6 +37,21 @@ async def test_counts_without_source_are_made_from_what_is_there(
     await Tables(stack).assert_rollups_equal_rows()
 
 
+async def test_every_hour_before_the_upgrade_is_searched_for_an_id(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    """And of those after it only the hours that hold an event whose id does not lead to it."""
+    await write(postgres, record(0, timestamp="2026-11-24T08:30:00Z"), record(1, timestamp="2026-11-24T09:30:00Z"))
+
+    await apply(observer, "0005_foreign_ids.rollback.sql")
+    await apply(observer, "0005_foreign_ids.sql")
+    random_id = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
+    await write(postgres, record(2), record(3, timestamp="2026-11-24T12:30:00Z", id=random_id))
+
+    hours = await observer.fetch("SELECT extract(hour FROM bucket)::int AS hour FROM log_foreign_ids ORDER BY 1")
+    assert [row["hour"] for row in hours] == [8, 9, 12]
+
+
 async def test_an_older_worker_cannot_store_what_would_not_be_counted(
     postgres: PostgresAdapter, observer: Observer
 ) -> None:

@@ -35,7 +35,7 @@ def statements(wanted: SearchFilter) -> list[sql.Statement]:
         sql.stored_until(HOSTILE),
         sql.positions(HOSTILE),
         sql.report(HOSTILE, "query", NOON, HOSTILE),
-        sql.PARTITIONS,
+        sql.FOREIGN_ID_HOURS,
         sql.SOURCE_INDEXED,
     ]
 
@@ -68,10 +68,6 @@ def test_without_source_nothing_counted_by_source_is_read(severities: tuple[int,
     ):
         assert "log_count_" in statement.text
         assert "log_rollup_" not in statement.text
-
-
-def test_the_name_of_a_partition_is_quoted() -> None:
-    assert 'FROM "a""b" WHERE' in sql.event_in('a"b', UUID(int=1)).text
 
 
 def test_a_page_by_cursor_ends_at_the_cursors_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_api.timeline import HOUR, MINUTE, Level, Piece, Window, floor_to, joined, pieces
+from query_api.timeline import HOUR, MINUTE, Level, Piece, Window, days_of, floor_to, joined, pieces
 from tests.unit.query_api.builders import NOON, moment
 
 # To the tenth of a second over four hours, so that edges often meet hours and minutes.
@@ -81,3 +81,15 @@ def test_what_is_mostly_outside_is_taken_off_and_what_is_mostly_inside_is_added(
 def test_minutes_become_windows(minutes: list[int], windows: list[tuple[int, int]]) -> None:
     found = joined((moment(60 * n) for n in minutes), MINUTE, Window(moment(30), moment(630)))
     assert found == [Window(moment(start), moment(end)) for start, end in windows]
+
+
+def test_hours_become_one_window_a_day() -> None:
+    midnight = NOON + 12 * HOUR
+    hours = [midnight + n * HOUR for n in (30, 2, 0, -1, -9, -30)]
+
+    assert days_of(hours) == [
+        Window(midnight + 30 * HOUR, midnight + 31 * HOUR),
+        Window(midnight, midnight + 3 * HOUR),
+        Window(midnight - 9 * HOUR, midnight),
+        Window(midnight - 30 * HOUR, midnight - 29 * HOUR),
+    ]

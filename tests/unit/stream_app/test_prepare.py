@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -209,3 +210,20 @@ def test_cells_of_two_spans_of_one_window_count_together() -> None:
 
     assert list(cells_of(result.rows).values()) == [2]
     assert len({row.id for row in result.rows}) == 2
+
+
+NOON_HOUR = NOON_MS // 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "hours"),
+    [
+        pytest.param({"id": None}, set(), id="our own id"),
+        pytest.param({"id": str(VERSION_7)}, set(), id="a version-7 id alone, which is the event's time"),
+        pytest.param({"id": str(VERSION_7), "timestamp": "2026-11-24T10:00:00Z"}, {NOON_HOUR}, id="another time"),
+        pytest.param({"id": str(VERSION_4), "timestamp": "2026-11-24T10:00:00Z"}, {NOON_HOUR}, id="a random id"),
+        pytest.param({"id": None, "timestamp": "1969-12-31T23:30:00Z"}, {-1}, id="before what an id can hold"),
+    ],
+)
+def test_hours_are_named_in_which_an_id_does_not_lead_to_its_event(fields: dict[str, Any], hours: set[int]) -> None:
+    assert prepared(record(0, **fields)).foreign_id_hours == hours

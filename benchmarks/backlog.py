@@ -141,8 +141,8 @@ def run(*, quick: bool = False) -> Section:
         ),
         f"The middle one of {rounds} rounds by cost, loop and worker in turn on the same records; rows and ids counted"
         " after each. Both decode, check and COPY with the same code; the loop reads with aiokafka's getmany, the"
-        " worker whole record batches. What the worker had fetched when its first window was stored counts as done before. A"
-        " backlog is not told to Redis window by window; Redis is rebuilt when it ends.",
+        " worker whole record batches. What the worker had fetched when its first window was stored counts as done"
+        " before. A backlog is not told to Redis window by window; Redis is rebuilt when it ends.",
     )
 
 

@@ -1,12 +1,21 @@
-"""The aiokafka 0.14.0 consumer under Faust's: its seeks and its way out of the group. The only file that imports it."""
+"""The aiokafka 0.14.0 consumer under Faust: where it stands, its errors, its way out. The only file that imports it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from aiokafka.client import ConnectionGroup
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.errors import KafkaError
 
+from stream_app.outcomes import LogUnavailableError
+from stream_app.retry import Backoff
+
+log = logging.getLogger(__name__)
 _GIVE_UP_WITHIN_S: Final = 1.0
 
 
@@ -28,6 +37,33 @@ async def give_up_joining(consumer: Any) -> None:
         connection.close()
 
 
+@contextmanager
+def kafka_may_be_away() -> Iterator[None]:
+    """Raises LogUnavailableError for what aiokafka raises when Kafka does not answer."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+async def wait_for_kafka(servers: str, client_id: str, backoff: Backoff, randomness: random.Random) -> None:
+    """Returns once one of the servers answers. Faust's own start gives up at the first try, and ends the process."""
+    attempt = 0
+    while True:
+        attempt += 1
+        client = AIOKafkaClient(bootstrap_servers=servers, client_id=client_id, request_timeout_ms=5000)
+        try:
+            with kafka_may_be_away():
+                await client.bootstrap()
+        except LogUnavailableError as error:
+            log.warning("Kafka is away; the worker starts once it answers", extra={"why": str(error)})
+        else:
+            return
+        finally:
+            await client.close()
+        await asyncio.sleep(backoff.delay_s(attempt, randomness))
+
+
 def consumer_under(faust_consumer: Any) -> Any:
     """The aiokafka consumer that Faust's consumer drives; None before it is made."""
     return getattr(getattr(faust_consumer, "_thread", None), "_consumer", None)
@@ -37,3 +73,45 @@ async def seek_if_assigned(consumer: Any, partition: Any, offset: int) -> None:
     """Reads on from `offset`; nothing for a partition that is not ours any more. For the consumer's own thread."""
     if partition in consumer.assignment():
         consumer.seek(partition, offset)
+
+
+class ConsumerView:
+    """What the consumer knows of its partitions, read without waiting and without its assertions.
+
+    Also from other threads than the consumer's: each reading is of one attribute, which is replaced whole.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def assignment(self) -> Iterable[Any]:
+        """The partitions of this worker, each (topic, number)."""
+        return list(self._consumer.assignment())
+
+    def last_fetch(self, partition: Any) -> tuple[int, int] | None:
+        """(end offset, milliseconds since 1970) of the last fetch; None before one, and once the partition is gone.
+
+        The end is that of what may be read: an open transaction's records and all after them are not there yet.
+        """
+        state = self._state(partition)
+        if state is None or not state.timestamp or state.highwater is None:
+            return None
+        # It is -1, or None, from a server that does not say.
+        stable = state.lso
+        return (state.highwater if stable is None or stable < 0 else stable), state.timestamp
+
+    def position(self, partition: Any) -> int | None:
+        """Where it reads on: past transactions' markers and what retention removed. None while it is not known."""
+        state = self._state(partition)
+        return None if state is None else state._position
+
+    def _state(self, partition: Any) -> Any:
+        subscription = self._consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(partition)
+
+
+def view_of(faust_consumer: Any) -> ConsumerView | None:
+    """The view of the consumer under Faust's; None before it is made."""
+    consumer = consumer_under(faust_consumer)
+    return None if consumer is None else ConsumerView(consumer)

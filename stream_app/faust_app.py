@@ -8,9 +8,10 @@ message for each (partition, fetch), a Chunk. The quirks below were seen in faus
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
@@ -18,8 +19,21 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.aiokafka_group import consumer_under, give_up_joining, seek_if_assigned
-from stream_app.chunks import BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.aiokafka_group import (
+    consumer_under,
+    give_up_joining,
+    kafka_may_be_away,
+    seek_if_assigned,
+    view_of,
+)
+from stream_app.chunks import (
+    MAX_BUFFERED_BYTES,
+    MAX_WINDOW_BYTES,
+    BufferedEvents,
+    Chunk,
+    Deliveries,
+    NothingRead,
+)
 
 if TYPE_CHECKING:
     from stream_app.upkeep import Upkeep
@@ -39,43 +53,61 @@ class ChunkConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._read_offset = NothingRead()
         self._positions: dict[TP, int] = {}
+        # Partition -> offsets [start, end) read past since its last chunk: no record is there.
+        self.passed: dict[int, tuple[int, int]] = {}
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
         self._seeks_under_way: Counter[TP] = Counter()
         # False from the begin of a rebalance until each partition was sought to where it starts.
-        self._settled = False
+        self.settled = False
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Chunk]]:
         app = self.app
-        if app.buffered.count >= app.buffer_size:
+        if app.buffered.count >= app.buffer_size or app.buffered.bytes >= MAX_BUFFERED_BYTES:
             # Enough is fetched and not stored; asking again soon costs nothing, blocking here would block a rebalance.
             await asyncio.sleep(0.01)
             return {}
         self._sought = set(+self._seeks_under_way)
-        settled = self._settled
+        settled = self.settled
         fetched = await super()._getmany(active_partitions, timeout)
         unclear = self._sought & fetched.keys()
         for tp in unclear:
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
             await self.seek_to(tp, self._positions[tp])
-        if not (settled and self._settled):
+        if not (settled and self.settled):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
             for tp in fetched.keys() - unclear:
                 self._positions.pop(tp, None)
-        return {tp: [self._chunk(tp, records)] for tp, records in fetched.items() if records and tp not in unclear}
+        else:
+            self._note_passed(fetched)
+        return {tp: self._chunks(tp, records) for tp, records in fetched.items() if records and tp not in unclear}
 
-    def _chunk(self, tp: TP, records: list[Any]) -> Chunk:
+    def _note_passed(self, fetched: Mapping[TP, Any]) -> None:
+        """What was read past without a record. Right after a fetch, when no further one moves the position meanwhile.
+
+        `_positions` stay where they are: the next chunk begins there, and the fence sees the hole.
+        """
+        view = view_of(self)
+        if view is None:
+            return
+        for tp, start in self._positions.items():
+            position = None if fetched.get(tp) or tp in self._sought else view.position(tp)
+            if position is not None and position > start:
+                self.passed[tp.partition] = (start, position)
+
+    def _chunks(self, tp: TP, records: list[Any]) -> list[Chunk]:
         first = records[0].offset
         position = self._positions.get(tp, first)
         if first < position:
             self.app.deliveries.log_went_back(tp.partition, position, first)
         chunk = Chunk(tp.topic, tp.partition, min(position, first), records, self.app.buffered)
         self._positions[tp] = chunk.next_offset
-        return chunk
+        self.passed.pop(tp.partition, None)
+        return chunk.split(MAX_WINDOW_BYTES)
 
     def _to_message(self, tp: TP, chunk: Any) -> ConsumerMessage:
         return ConsumerMessage(
@@ -112,7 +144,8 @@ class ChunkConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """A rebalance begins."""
-        self.app.in_group = self._settled = False
+        self.app.in_group = self.settled = False
+        self.passed.clear()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -124,7 +157,7 @@ class ChunkConsumer(driver.Consumer):
         """After an assignment starts where the store says, not where the group says.
 
         PostgreSQL holds the true positions; the committed ones are what lag monitors read. While PostgreSQL is away the
-        group's serve: the fence of the next window sets them right.
+        group's serve: the next window, or upkeep where no record comes, asks for the true ones and seeks there.
         """
         assigned = list(self.assignment())
         beginnings = await self.earliest_offsets(*assigned)
@@ -138,18 +171,19 @@ class ChunkConsumer(driver.Consumer):
                 _POSITIONS_TIMEOUT_S,
             )
         except TimeoutError:
-            await super().perform_seek()
             self._positions.clear()
-            self._settled = True
+            await super().perform_seek()
+            self.settled = True
             return
         for tp in assigned:
             await self.seek_to(tp, stored[tp.partition])
             self._committed_offset[tp] = stored[tp.partition] or None
-        self._settled = True
+        self.settled = True
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""
         self._positions[tp] = offset
+        self.passed.pop(tp.partition, None)
         self._sought.add(tp)
         self._seeks_under_way[tp] += 1
         try:
@@ -173,6 +207,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes 1500 ms, and there is no setting for it.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        # Faust ties this one to its own transactions. Records of others', while open or when aborted, are not events.
+        consumer._isolation_level = "read_committed"
         return consumer
 
 
@@ -262,16 +298,31 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
     return app
 
 
+class _Worker(faust.Worker):
+    app: Any
+
+    def _install_signal_handlers_unix(self) -> None:
+        """Faust's handlers run in the event loop. The bound on stopping must hold where that is stuck.
+
+        Python runs these besides, between any two instructions; the loop goes on to be woken by the signal as before.
+        """
+        super()._install_signal_handlers_unix()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.app.on_stopping())
+
+
 def run_app(app: StreamApp) -> None:
-    """Runs the application until SIGTERM or SIGINT."""
-    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    """Runs the application until SIGTERM or SIGINT. Raises what ended it otherwise; LogUnavailableError for Kafka."""
+    worker = _Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     # It would write the terminal's code for a visible cursor into the log.
     worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
+        # Faust makes an exit of every exception, which stays as its context.
         if ended.code:
-            raise
+            with kafka_may_be_away():
+                raise ended.__context__ or RuntimeError(f"Faust ended with {ended.code}") from None
 
 
 class KafkaLog:
@@ -283,13 +334,25 @@ class KafkaLog:
         self._topic = topic
 
     async def log_start(self, partition: int) -> int:
-        """The first offset that the partition still has."""
+        """The first offset that the partition still has. Raises LogUnavailableError."""
         tp = TP(self._topic, partition)
-        return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
+        with kafka_may_be_away():
+            return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
 
     async def seek(self, partition: int, offset: int) -> None:
         """Reads on from `offset`, if the partition is still ours."""
         tp = TP(self._topic, partition)
-        consumer: Any = self.app.consumer
-        if tp in consumer.assignment():
-            await consumer.seek_to(tp, offset)
+        if tp in self._consumer.assignment():
+            await self._consumer.seek_to(tp, offset)
+
+    def settled(self) -> bool:
+        """Whether no rebalance is under way."""
+        return bool(getattr(self.app.consumer, "settled", False))
+
+    def passed(self) -> dict[int, tuple[int, int]]:
+        """Partition -> offsets [start, end) that were read past since the last chunk."""
+        return dict(self._consumer.passed) if self.settled() else {}
+
+    @property
+    def _consumer(self) -> Any:
+        return self.app.consumer

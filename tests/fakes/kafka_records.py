@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest_gateway.contract import EventLimits
-from stream_app.chunks import BufferedEvents, Chunk
+from stream_app.chunks import LOG_APPEND_TIME, BufferedEvents, Chunk
 from stream_app.fence import fence
 from stream_app.outcomes import Loss, Window
 from stream_app.prepare import prepare
@@ -26,6 +26,12 @@ class FakeRecord:
     value: bytes | None
     key: bytes | None = None
     timestamp: int = NOON_MS
+    timestamp_type: int | None = LOG_APPEND_TIME
+
+    @property
+    def serialized_value_size(self) -> int:
+        """As aiokafka counts it."""
+        return len(self.value) if isinstance(self.value, bytes) else -1
 
 
 def event_json(**fields: object) -> bytes:

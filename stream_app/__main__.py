@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from ingest_gateway.contract import EventLimits
-from stream_app.aiokafka_group import view_of, wait_for_kafka
+from stream_app.aiokafka_group import KafkaLog, view_of, wait_for_kafka
 from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
 from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
@@ -163,7 +163,7 @@ def _now() -> datetime:
 
 
 def _build(settings: Settings) -> _Worker:
-    from stream_app.faust_app import KafkaLog, build_app
+    from stream_app.faust_app import build_app
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"

@@ -7,13 +7,17 @@ import logging
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaError
 
 from stream_app.outcomes import LogUnavailableError
 from stream_app.retry import Backoff
+
+if TYPE_CHECKING:
+    from stream_app.faust_app import StreamApp
 
 log = logging.getLogger(__name__)
 _GIVE_UP_WITHIN_S: Final = 1.0
@@ -115,3 +119,36 @@ def view_of(faust_consumer: Any) -> ConsumerView | None:
     """The view of the consumer under Faust's; None before it is made."""
     consumer = consumer_under(faust_consumer)
     return None if consumer is None else ConsumerView(consumer)
+
+
+class KafkaLog:
+    """What the pipeline asks of Kafka besides chunks. `app` is set once it is built: each needs the other."""
+
+    app: StreamApp
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    async def log_start(self, partition: int) -> int:
+        """The first offset that the partition still has. Raises LogUnavailableError."""
+        tp = TopicPartition(self._topic, partition)
+        with kafka_may_be_away():
+            return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Reads on from `offset`, if the partition is still ours."""
+        tp = TopicPartition(self._topic, partition)
+        if tp in self._consumer.assignment():
+            await self._consumer.seek_to(tp, offset)
+
+    def settled(self) -> bool:
+        """Whether no rebalance is under way."""
+        return bool(getattr(self.app.consumer, "settled", False))
+
+    def passed(self) -> dict[int, tuple[int, int]]:
+        """Partition -> offsets [start, end) that were read past since the last chunk."""
+        return dict(self._consumer.reading.passed) if self.settled() else {}
+
+    @property
+    def _consumer(self) -> Any:
+        return self.app.consumer

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from functools import partial
 
 from stream_app.fence import Fenced, Hole
 from stream_app.outcomes import Loss, OffsetsMovedError, Window
 from stream_app.pipeline_parts import Parts
 from stream_app.prepare import Prepared
 from stream_app.progress import Progress
-from stream_app.retry import Patience
 
 log = logging.getLogger(__name__)
 
 
 class Alignment:
-    """PostgreSQL is believed; where a partition's reading does not follow on what it says, it is sought."""
+    """PostgreSQL is believed; where a partition's reading does not follow on what it says, it is sought.
 
-    def __init__(self, progress: Progress, parts: Parts, patience: Patience) -> None:
+    Raises UnavailableError where PostgreSQL or Kafka is away: a window waits, upkeep says so and comes again.
+    """
+
+    def __init__(self, progress: Progress, parts: Parts) -> None:
         self._progress = progress
         self._parts = parts
-        self._patience = patience
 
     async def ask(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """What PostgreSQL says of these; one that it does not know starts where its log does."""
-        starts = {number: await self._log_start(number) for number in partitions}
+        starts = {number: await self._parts.kafka.log_start(number) for number in partitions}
         if not starts:
             return {}
-        found = await self._patience.until_available(partial(self._parts.store.positions, starts))
+        found = await self._parts.store.positions(starts)
         self.learn(found)
         return found
 
@@ -95,11 +95,8 @@ class Alignment:
 
     async def loss(self, hole: Hole) -> Loss | None:
         """What of a hole Kafka no longer has; the rest was never a record of ours."""
-        start = await self._log_start(hole.partition)
+        start = await self._parts.kafka.log_start(hole.partition)
         return Loss(hole.partition, hole.start, min(start, hole.end)) if start > hole.start else None
-
-    async def _log_start(self, partition: int) -> int:
-        return await self._patience.until_available(lambda: self._parts.kafka.log_start(partition))
 
     def count_losses(self, losses: tuple[Loss, ...]) -> None:
         """Counts and says what is committed as lost; one line, since lines of the same words are held back."""

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
@@ -19,21 +19,9 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.aiokafka_group import (
-    consumer_under,
-    give_up_joining,
-    kafka_may_be_away,
-    seek_if_assigned,
-    view_of,
-)
-from stream_app.chunks import (
-    MAX_BUFFERED_BYTES,
-    MAX_WINDOW_BYTES,
-    BufferedEvents,
-    Chunk,
-    Deliveries,
-    NothingRead,
-)
+from stream_app.aiokafka_group import consumer_under, give_up_joining, kafka_may_be_away, seek_if_assigned, view_of
+from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.reading import Reading
 
 if TYPE_CHECKING:
     from stream_app.upkeep import Upkeep
@@ -52,9 +40,7 @@ class ChunkConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = NothingRead()
-        self._positions: dict[TP, int] = {}
-        # Partition -> offsets [start, end) read past since its last chunk: no record is there.
-        self.passed: dict[int, tuple[int, int]] = {}
+        self.reading = Reading()
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
         self._seeks_under_way: Counter[TP] = Counter()
@@ -77,37 +63,17 @@ class ChunkConsumer(driver.Consumer):
         for tp in unclear:
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
-            await self.seek_to(tp, self._positions[tp])
+            await self.seek_to(tp, self.reading.position(tp))
         if not (settled and self.settled):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
-            for tp in fetched.keys() - unclear:
-                self._positions.pop(tp, None)
+            self.reading.forget(fetched.keys() - unclear)
         else:
-            self._note_passed(fetched)
-        return {tp: self._chunks(tp, records) for tp, records in fetched.items() if records and tp not in unclear}
-
-    def _note_passed(self, fetched: Mapping[TP, Any]) -> None:
-        """What was read past without a record. Right after a fetch, when no further one moves the position meanwhile.
-
-        `_positions` stay where they are: the next chunk begins there, and the fence sees the hole.
-        """
-        view = view_of(self)
-        if view is None:
-            return
-        for tp, start in self._positions.items():
-            position = None if fetched.get(tp) or tp in self._sought else view.position(tp)
-            if position is not None and position > start:
-                self.passed[tp.partition] = (start, position)
-
-    def _chunks(self, tp: TP, records: list[Any]) -> list[Chunk]:
-        first = records[0].offset
-        position = self._positions.get(tp, first)
-        if first < position:
-            self.app.deliveries.log_went_back(tp.partition, position, first)
-        chunk = Chunk(tp.topic, tp.partition, min(position, first), records, self.app.buffered)
-        self._positions[tp] = chunk.next_offset
-        self.passed.pop(tp.partition, None)
-        return chunk.split(MAX_WINDOW_BYTES)
+            self.reading.note_passed(view_of(self), fetched, self._sought)
+        return {
+            tp: self.reading.chunks(tp, records, app.buffered, app.deliveries)
+            for tp, records in fetched.items()
+            if records and tp not in unclear
+        }
 
     def _to_message(self, tp: TP, chunk: Any) -> ConsumerMessage:
         return ConsumerMessage(
@@ -145,7 +111,7 @@ class ChunkConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """A rebalance begins."""
         self.app.in_group = self.settled = False
-        self.passed.clear()
+        self.reading.passed.clear()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -171,7 +137,7 @@ class ChunkConsumer(driver.Consumer):
                 _POSITIONS_TIMEOUT_S,
             )
         except TimeoutError:
-            self._positions.clear()
+            self.reading.forget()
             await super().perform_seek()
             self.settled = True
             return
@@ -182,8 +148,7 @@ class ChunkConsumer(driver.Consumer):
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""
-        self._positions[tp] = offset
-        self.passed.pop(tp.partition, None)
+        self.reading.sought(tp, offset)
         self._sought.add(tp)
         self._seeks_under_way[tp] += 1
         try:
@@ -323,36 +288,3 @@ def run_app(app: StreamApp) -> None:
         if ended.code:
             with kafka_may_be_away():
                 raise ended.__context__ or RuntimeError(f"Faust ended with {ended.code}") from None
-
-
-class KafkaLog:
-    """What the pipeline asks of Kafka besides chunks. `app` is set once it is built: each needs the other."""
-
-    app: StreamApp
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-
-    async def log_start(self, partition: int) -> int:
-        """The first offset that the partition still has. Raises LogUnavailableError."""
-        tp = TP(self._topic, partition)
-        with kafka_may_be_away():
-            return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
-
-    async def seek(self, partition: int, offset: int) -> None:
-        """Reads on from `offset`, if the partition is still ours."""
-        tp = TP(self._topic, partition)
-        if tp in self._consumer.assignment():
-            await self._consumer.seek_to(tp, offset)
-
-    def settled(self) -> bool:
-        """Whether no rebalance is under way."""
-        return bool(getattr(self.app.consumer, "settled", False))
-
-    def passed(self) -> dict[int, tuple[int, int]]:
-        """Partition -> offsets [start, end) that were read past since the last chunk."""
-        return dict(self._consumer.passed) if self.settled() else {}
-
-    @property
-    def _consumer(self) -> Any:
-        return self.app.consumer

@@ -45,7 +45,7 @@ class Pipeline:
         self._patience = Patience(policy.backoff, randomness, parts.figures.retried)
         self._windower = Windower(policy.batch_size, policy.batch_timeout_s, policy.max_window_bytes)
         self._progress = Progress()
-        self.alignment = Alignment(self._progress, parts, self._patience)
+        self.alignment = Alignment(self._progress, parts)
         self._acknowledgements = Acknowledgements()
         self._telling: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -142,11 +142,12 @@ class Pipeline:
     async def _prepared(self, deliveries: Sequence[Delivery], offsets: Mapping[int, int]) -> Window:
         chunks = [delivery.chunk for delivery in deliveries]
         if unknown := {chunk.partition for chunk in chunks} - offsets.keys():
-            offsets = {**offsets, **await self.alignment.ask(unknown)}
+            found = await self._patience.until_available(partial(self.alignment.ask, unknown))
+            offsets = {**offsets, **found}
         fenced = fence(chunks, offsets)
-        losses = tuple([loss for hole in fenced.holes if (loss := await self.alignment.loss(hole)) is not None])
+        losses = [await self._patience.until_available(partial(self.alignment.loss, hole)) for hole in fenced.holes]
         prepared = await prepare_by_turns(self._policy.topic, fenced.spans, self._policy.limits)
-        return Window(fenced, prepared, losses)
+        return Window(fenced, prepared, tuple(loss for loss in losses if loss is not None))
 
     async def _write(self, deliveries: Sequence[Delivery], window: Window) -> None:
         """Rule: stored, then Redis, then acknowledged. A failure in between repeats or skips nothing:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from stream_app import statements as sql
 from stream_app.figures import StreamFigures
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import StoreUnavailableError, UnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror
@@ -33,7 +33,7 @@ class Positions(Protocol):
 
 
 class Alignment(Protocol):
-    """What upkeep needs of the windows' positions. Raises StoreUnavailableError."""
+    """What upkeep needs of the windows' positions. Raises UnavailableError."""
 
     async def find_positions(self, assigned: Iterable[int]) -> None:
         """Asks for those that are not known yet."""
@@ -113,9 +113,9 @@ class Upkeep:
         while not self._stopping:
             try:
                 await work()
-            except StoreUnavailableError as error:
-                self.store_answers = False
-                log.warning("upkeep waits for PostgreSQL", extra={"why": str(error)})
+            except UnavailableError as error:
+                self.store_answers &= not isinstance(error, StoreUnavailableError)
+                log.warning(f"upkeep waits for {error.dependency}", extra={"why": str(error)})
             except Exception:
                 # Upkeep must not take the windows down with it; the watchdog sees to a worker that stands still.
                 log.exception("upkeep failed and is tried again")

@@ -174,3 +174,11 @@ async def test_kafka_away_while_a_hole_is_examined_is_waited_for() -> None:
 
     assert bench.failures == []
     assert (bench.figures.retries, bench.figures.away) == (3, {"kafka"})
+
+
+async def test_postgresql_away_is_told_to_upkeep_and_not_waited_for_there() -> None:
+    bench = Bench()
+    bench.store.troubles = [AWAY]
+
+    with pytest.raises(StoreUnavailableError):
+        await bench.pipeline.alignment.find_positions([0])

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk
 from stream_app.faust_app import ChunkConsumer
+from stream_app.reading import Reading
 from tests.fakes.kafka_records import TOPIC, FakeRecord, record
 
 TP0, TP1 = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -38,7 +39,7 @@ class FetchedConsumer(ChunkConsumer):
     def __init__(self) -> None:
         # Not the base class's: that wants a broker.
         self.app = FakeApp()
-        self._positions, self._sought, self.passed, self.settled = {}, set(), {}, True
+        self.reading, self._sought, self.settled = Reading(), set(), True
         self._seeks_under_way = Counter()
         self.seeks: list[tuple[int, int]] = []
 
@@ -157,21 +158,21 @@ async def test_what_is_read_past_without_a_record_is_known_until_the_next_one(
     consumer._thread = SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription))  # type: ignore[assignment]
     await fetch({TP0: records(4, 5), TP1: records(3)})
     # The records of this fetch are not read past.
-    assert consumer.passed == {}
+    assert consumer.reading.passed == {}
 
     await fetch({})
-    assert consumer.passed == {0: (6, 8)}
+    assert consumer.reading.passed == {0: (6, 8)}
     ((chunk,),) = (await fetch({TP0: records(8)})).values()
 
-    assert (chunk.position, consumer.passed) == (6, {})
+    assert (chunk.position, consumer.reading.passed) == (6, {})
 
 
 async def test_a_seek_forgets_what_was_read_past(consumer: FetchedConsumer) -> None:
-    consumer.passed = {0: (6, 8)}
+    consumer.reading.passed = {0: (6, 8)}
 
     await consumer.seek_to(TP0, 2)
 
-    assert consumer.passed == {}
+    assert consumer.reading.passed == {}
 
 
 async def test_faust_drops_no_offset_by_its_own_record_of_them() -> None:

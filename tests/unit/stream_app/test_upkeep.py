@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from stream_app.figures import StreamFigures
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import LogUnavailableError, StoreUnavailableError
 from stream_app.upkeep import Identity, Keeping, Upkeep
 from tests.unit.stream_app.pipeline_bench import until
 
@@ -25,6 +25,7 @@ class FakeParts:
     mirrored: list[dict[int, int]] = field(default_factory=list)
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
+    unaligned: list[Exception] = field(default_factory=list)
     indexed: int = 0
     # What the store says it holds; else that it holds what it is asked for.
     holds: dict[int, int] | None = None
@@ -47,6 +48,8 @@ class FakeParts:
 
     async def find_positions(self, assigned: list[int]) -> None:
         self.asked.append(assigned)
+        if self.unaligned:
+            raise self.unaligned.pop(0)
 
     async def pass_over(self, ends: dict[int, int]) -> None:
         self.passed_over.append(ends)
@@ -143,3 +146,24 @@ async def test_a_store_that_goes_away_is_noticed() -> None:
     await until(lambda: not upkeep.store_answers)
     async with asyncio.timeout(5):
         await upkeep.stop()
+
+
+async def test_positions_that_postgresql_cannot_give_now_show_that_it_is_away() -> None:
+    parts = FakeParts()
+    upkeep = upkeep_of(parts, dict)
+    upkeep.store_answers = True
+    parts.unaligned = [StoreUnavailableError("away")] * 100
+    upkeep.start()
+    await until(lambda: not upkeep.store_answers)
+    await upkeep.stop()
+
+
+async def test_kafka_away_says_nothing_of_postgresql() -> None:
+    parts = FakeParts(unaligned=[LogUnavailableError("away")])
+    upkeep = upkeep_of(parts, dict)
+    upkeep.store_answers = True
+    upkeep.start()
+    await until(lambda: len(parts.asked) == 1)
+    assert upkeep.store_answers
+    await until(lambda: parts.reports)
+    await upkeep.stop()

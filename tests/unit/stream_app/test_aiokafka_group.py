@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
-from stream_app.aiokafka_group import ConsumerView, KafkaLog, wait_for_kafka
+from stream_app.aiokafka_group import ConsumerView, KafkaLog
 from stream_app.outcomes import LogUnavailableError
-from stream_app.retry import Backoff
 
 
 def view_with(**state: Any) -> ConsumerView:
@@ -45,11 +42,3 @@ def test_of_a_partition_that_is_gone_or_was_not_fetched_nothing_is_known() -> No
     view = view_with(highwater=None, lso=None, timestamp=None, _position=None)
 
     assert (view.last_fetch("tp"), view.last_fetch("gone"), view.position("gone")) == (None, None, None)
-
-
-async def test_kafka_is_waited_for_without_end() -> None:
-    waiting = asyncio.ensure_future(wait_for_kafka("127.0.0.1:1", "test", Backoff(0.001, 0.002), random.Random(1)))
-    done, _ = await asyncio.wait({waiting}, timeout=0.5)
-    waiting.cancel()
-
-    assert done == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from ingest_gateway.contract import EventLimits
-from stream_app.aiokafka_group import consumer_under
+from stream_app.aiokafka_group import KafkaLog, view_of, wait_for_kafka
 from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
+from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.pipeline import Pipeline
 from stream_app.pipeline_parts import Parts, Policy
 from stream_app.positions import Positions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect
+from stream_app.retry import Backoff
 from stream_app.silent_processes import SilentProcesses
 from stream_app.snapshot import PostgresSnapshots
 from stream_app.status_server import serve_status
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # From SIGTERM to the end, whatever hangs; the promise is ten seconds.
 STOP_WITHIN_S = 8.5
+SAY_WITHIN_S = 0.5
 
 
 def run(settings: Settings) -> int:
@@ -57,7 +61,8 @@ def run_worker(settings: Settings) -> int:
     """Runs one worker in this process."""
     configure_logs("stream", settings.log.level)
     # Until Faust listens there is nothing under way.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(EXIT_OK))
     # Faust reads it while it is imported.
     os.environ.setdefault("F_LOOP", "uvloop")
     from stream_app.faust_app import run_app
@@ -69,9 +74,22 @@ def run_worker(settings: Settings) -> int:
     except OSError as error:
         log.error("stream.metrics_port cannot be used", extra={"port": settings.stream.metrics_port, "why": str(error)})
         return EXIT_CONFIGURATION
+    kafka, randomness = settings.kafka, random.Random()  # noqa: S311 - jitter
+    asyncio.run(wait_for_kafka(kafka.bootstrap_servers, f"{kafka.topic}-start", Backoff(), randomness))
     watch(Watchdog(settings.stream.stall_timeout, time.monotonic()), worker.vitals, worker.end_stuck)
-    run_app(worker.app)
+    try:
+        run_app(worker.app)
+    except Exception as error:
+        log.critical("the worker ends", exc_info=error)
+        return exit_code_of(error)
     return EXIT_TRY_LATER if worker.pipeline.left_unfinished else EXIT_OK
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The code that says whether starting anew helps: later (75), once a setting is mended (78), never (70)."""
+    if isinstance(error, ConfigurationFaultError):
+        return EXIT_CONFIGURATION
+    return EXIT_TRY_LATER if isinstance(error, LogUnavailableError) else EXIT_BUG
 
 
 @dataclass(slots=True)
@@ -83,10 +101,11 @@ class _Worker:
     positions: Positions
     upkeep: Upkeep
     registry: CollectorRegistry
+    stop_is_armed: bool = False
 
     def vitals(self) -> Vitals:
         stored = self.pipeline.stored_offsets
-        ends = {partition: end for partition, (end, _) in self.positions.reached().items()}
+        ends = self.positions.ends()
         return Vitals(
             in_group=self.app.in_group,
             progress=sum(dict(stored).values()),
@@ -99,14 +118,19 @@ class _Worker:
         return {"consumer_group": self.app.in_group, "postgres": self.upkeep.store_answers}
 
     def end_stuck(self, reason: str) -> None:
-        log.critical("this worker stands still and ends, to be started anew", extra={"why": reason})
+        _say_in_time(logging.CRITICAL, f"this worker stands still and ends, to be started anew: {reason}")
         os._exit(EXIT_TRY_LATER)
 
     def arm_stop(self) -> None:
+        """Bounds the stop from now on; called by the signal, and by Faust where it stops by itself."""
+
         def end() -> None:
-            log.error("stopping took too long; what is not acknowledged will be delivered again")
+            _say_in_time(logging.ERROR, "stopping took too long; what is not acknowledged will be delivered again")
             os._exit(EXIT_TRY_LATER if self.pipeline.left_unfinished else EXIT_OK)
 
+        if self.stop_is_armed:
+            return
+        self.stop_is_armed = True
         timer = threading.Timer(STOP_WITHIN_S, end)
         timer.daemon = True
         timer.start()
@@ -119,18 +143,30 @@ def _calm_garbage_collector() -> None:
     gc.set_threshold(200_000, 20, 100)
 
 
+def _say_in_time(level: int, words: str) -> None:
+    """A last line before the process ends; a stuck thread may hold the lock of the log, so only for a while."""
+    saying = threading.Thread(target=log.log, args=(level, words), daemon=True)
+    saying.start()
+    saying.join(SAY_WITHIN_S)
+
+
 def _fail(error: Exception) -> None:
     """Our bug, or a topic that cannot be right: nothing is acknowledged, so nothing is lost by ending at once."""
     log.critical("the worker ends", exc_info=error)
-    os._exit(EXIT_BUG)
+    os._exit(exit_code_of(error))
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _policy(settings: Settings) -> Policy:
+    ingestion, limits = settings.ingestion, EventLimits.of(settings.limits.model_dump())
+    return Policy(settings.kafka.topic, ingestion.batch_size, ingestion.batch_timeout, limits)
+
+
 def _build(settings: Settings) -> _Worker:
-    from stream_app.faust_app import KafkaLog, build_app
+    from stream_app.faust_app import build_app
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
@@ -150,20 +186,20 @@ def _build(settings: Settings) -> _Worker:
         time.time,
     )
     kafka = KafkaLog(topic)
-    limits = EventLimits.of(settings.limits.model_dump())
     pipeline = Pipeline(
-        Policy(topic, settings.ingestion.batch_size, settings.ingestion.batch_timeout, limits),
+        _policy(settings),
         Parts(window_store, window_days, mirror, kafka, figures),
         random.Random(),  # noqa: S311 - jitter
         _fail,
     )
     app = build_app(settings, pipeline, name)
     kafka.app = app
-    positions = Positions(lambda: consumer_under(app.consumer), topic)
-    silent = SilentProcesses(slow_store)
-    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, silent, figures)
+    positions = Positions(lambda: view_of(app.consumer), topic)
+    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, SilentProcesses(slow_store), figures)
     identity = Identity(f"{name}-{int(time.time())}", name, _now())
-    upkeep = Upkeep(identity, keeping, positions, lambda: pipeline.stored_offsets, lambda: app.buffered.count)
+    upkeep = Upkeep(
+        identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: app.buffered.count
+    )
     worker = _Worker(app, pipeline, positions, upkeep, registry)
     app.upkeep = upkeep
     app.on_stopping = worker.arm_stop

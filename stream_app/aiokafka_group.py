@@ -1,17 +1,29 @@
-"""The aiokafka 0.14.0 consumer under Faust's: its records, seeks and way out. The only file that imports it."""
+"""The aiokafka 0.14.0 consumer under Faust: its records, its place, its way out. The only file that imports it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.client import ConnectionGroup
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 
+from stream_app.outcomes import LogUnavailableError
+from stream_app.retry import Backoff
+
+if TYPE_CHECKING:
+    from stream_app.faust_app import StreamApp
+
+log = logging.getLogger(__name__)
 _GIVE_UP_WITHIN_S: Final = 1.0
 _offset_of = attrgetter("offset")
 
@@ -32,6 +44,33 @@ async def give_up_joining(consumer: Any) -> None:
     connection = connections.get((coordinator.coordinator_id, ConnectionGroup.COORDINATION))
     if connection is not None and connection._requests:
         connection.close()
+
+
+@contextmanager
+def kafka_may_be_away() -> Iterator[None]:
+    """Raises LogUnavailableError for what aiokafka raises when Kafka does not answer."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+async def wait_for_kafka(servers: str, client_id: str, backoff: Backoff, randomness: random.Random) -> None:
+    """Returns once one of the servers answers. Faust's own start gives up at the first try, and ends the process."""
+    attempt = 0
+    while True:
+        attempt += 1
+        client = AIOKafkaClient(bootstrap_servers=servers, client_id=client_id, request_timeout_ms=5000)
+        try:
+            with kafka_may_be_away():
+                await client.bootstrap()
+        except LogUnavailableError as error:
+            log.warning("Kafka is away; the worker starts once it answers", extra={"why": str(error)})
+        else:
+            return
+        finally:
+            await client.close()
+        await asyncio.sleep(backoff.delay_s(attempt, randomness))
 
 
 def consumer_under(faust_consumer: Any) -> Any:
@@ -67,11 +106,13 @@ class BatchReader:
     reading all records of a batch takes a quarter of one. The parser's own record has offset, timestamp, key and value.
     """
 
-    __slots__ = ("_following", "_left", "_result", "_stock")
+    __slots__ = ("_following", "_given_up", "_left", "_result", "_stock")
 
     def __init__(self, result: Any) -> None:
         self._result = result
         self._stock = result.getall
+        # Kept from the start: aiokafka's own reading uses the list up.
+        self._given_up = bool(result._partition_records._aborted_transactions)
         self._left: list[Any] = []
         # Where reading goes on after `_left`.
         self._following: int = result._partition_records.next_fetch_offset
@@ -81,7 +122,7 @@ class BatchReader:
         result = self._result
         if not result.has_more():
             return []
-        if result._partition_records._aborted_transactions:
+        if self._given_up:
             # Which of the records belong to a transaction that was given up is aiokafka's to say.
             records: list[Any] = self._stock(max_records)
             return records
@@ -117,3 +158,78 @@ class BatchReader:
             taken += records
         self._following = batch.next_offset
         return True
+
+
+class ConsumerView:
+    """What the consumer knows of its partitions, read without waiting and without its assertions.
+
+    Also from other threads than the consumer's: each reading is of one attribute, which is replaced whole.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def assignment(self) -> Iterable[Any]:
+        """The partitions of this worker, each (topic, number)."""
+        return list(self._consumer.assignment())
+
+    def last_fetch(self, partition: Any) -> tuple[int, int] | None:
+        """(end offset, milliseconds since 1970) of the last fetch; None before one, and once the partition is gone.
+
+        The end is that of what may be read: an open transaction's records and all after them are not there yet.
+        """
+        state = self._state(partition)
+        if state is None or not state.timestamp or state.highwater is None:
+            return None
+        # It is -1, or None, from a server that does not say.
+        stable = state.lso
+        return (state.highwater if stable is None or stable < 0 else stable), state.timestamp
+
+    def position(self, partition: Any) -> int | None:
+        """Where it reads on: past transactions' markers and what retention removed. None while it is not known."""
+        state = self._state(partition)
+        return None if state is None else state._position
+
+    def _state(self, partition: Any) -> Any:
+        subscription = self._consumer._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(partition)
+
+
+def view_of(faust_consumer: Any) -> ConsumerView | None:
+    """The view of the consumer under Faust's; None before it is made."""
+    consumer = consumer_under(faust_consumer)
+    return None if consumer is None else ConsumerView(consumer)
+
+
+class KafkaLog:
+    """What the pipeline asks of Kafka besides chunks. `app` is set once it is built: each needs the other."""
+
+    app: StreamApp
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    async def log_start(self, partition: int) -> int:
+        """The first offset that the partition still has. Raises LogUnavailableError."""
+        tp = TopicPartition(self._topic, partition)
+        with kafka_may_be_away():
+            return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Reads on from `offset`, if the partition is still ours."""
+        tp = TopicPartition(self._topic, partition)
+        if tp in self._consumer.assignment():
+            await self._consumer.seek_to(tp, offset)
+
+    def settled(self) -> bool:
+        """Whether no rebalance is under way."""
+        return bool(getattr(self.app.consumer, "settled", False))
+
+    def passed(self) -> dict[int, tuple[int, int]]:
+        """Partition -> offsets [start, end) that were read past since the last chunk."""
+        return dict(self._consumer.reading.passed) if self.settled() else {}
+
+    @property
+    def _consumer(self) -> Any:
+        return self.app.consumer

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Final, Protocol
+
+# Values of events may be 200 KiB each, so events are not the only measure. One COPY of this much ends well within its
+# time-out; each value is held up to four times on its way (record, event, row, COPY).
+MAX_WINDOW_BYTES: Final = 64 << 20
+# Fetching pauses above, as it does above `ingestion.buffer_size` events.
+MAX_BUFFERED_BYTES: Final = 256 << 20
+# What Kafka's consumer says of a record whose time is the broker's.
+LOG_APPEND_TIME: Final = 1
+_value_of: Final = attrgetter("value")
 
 
 class Record(Protocol):
@@ -17,18 +27,23 @@ class Record(Protocol):
         ...
 
     @property
+    def timestamp_type(self) -> int | None:
+        """LOG_APPEND_TIME, or another number for a producer's own time."""
+        ...
+
+    @property
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
 
 
 class BufferedEvents:
-    """How many fetched events are alive in memory, for the cap `ingestion.buffer_size`."""
+    """How many fetched events are alive in memory, and the bytes of their values: both are capped."""
 
-    __slots__ = ("count",)
+    __slots__ = ("bytes", "count")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.bytes = 0
 
 
 class Chunk:
@@ -36,10 +51,10 @@ class Chunk:
 
     `position` is where the consumer stood before the fetch: every offset from `position` to `records[0].offset` is
     absent from the log (compacted, a transaction's marker, or gone by retention). `offset` and `timestamp` are the
-    last record's.
+    last record's; `bytes` are those of the values.
     """
 
-    __slots__ = ("_buffered", "offset", "partition", "position", "records", "timestamp", "topic")
+    __slots__ = ("_buffered", "bytes", "offset", "partition", "position", "records", "timestamp", "topic")
 
     def __init__(
         self, topic: str, partition: int, position: int, records: Sequence[Record], buffered: BufferedEvents
@@ -48,12 +63,24 @@ class Chunk:
         self.topic, self.partition, self.position, self.records = topic, partition, position, records
         self.offset, self.timestamp = last.offset, last.timestamp
         self._buffered = buffered
+        self.bytes = sum(map(len, filter(None, map(_value_of, records))))
         buffered.count += len(records)
+        buffered.bytes += self.bytes
+
+    def split(self, max_bytes: int) -> list[Chunk]:
+        """The same records in chunks of at most `max_bytes`, or of one record; each begins where the last one ended."""
+        if self.bytes <= max_bytes or len(self.records) == 1:
+            return [self]
+        middle = len(self.records) // 2
+        first = Chunk(self.topic, self.partition, self.position, self.records[:middle], self._buffered)
+        second = Chunk(self.topic, self.partition, first.next_offset, self.records[middle:], self._buffered)
+        return [*first.split(max_bytes), *second.split(max_bytes)]
 
     def release(self) -> None:
         """Its records are stored: they no longer count, and are not kept while the acknowledgement waits for Redis."""
         self._buffered.count -= len(self.records)
-        self.records = ()
+        self._buffered.bytes -= self.bytes
+        self.records, self.bytes = (), 0
 
     def __del__(self) -> None:
         # Others leave by a rebalance or by a seek; counting where they die misses none of the ways.

@@ -8,6 +8,7 @@ message for each (partition, fetch), a Chunk. The quirks below were seen in faus
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,16 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_app.aiokafka_group import consumer_under, give_up_joining, read_whole_batches, seek_if_assigned
-from stream_app.chunks import BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.aiokafka_group import (
+    consumer_under,
+    give_up_joining,
+    kafka_may_be_away,
+    read_whole_batches,
+    seek_if_assigned,
+    view_of,
+)
+from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.reading import Reading
 
 if TYPE_CHECKING:
     from stream_app.upkeep import Upkeep
@@ -38,44 +47,40 @@ class ChunkConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = NothingRead()
-        self._positions: dict[TP, int] = {}
+        self.reading = Reading()
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
         self._seeks_under_way: Counter[TP] = Counter()
         # False from the begin of a rebalance until each partition was sought to where it starts.
-        self._settled = False
+        self.settled = False
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Chunk]]:
         app = self.app
-        if app.buffered.count >= app.buffer_size:
+        if app.buffered.count >= app.buffer_size or app.buffered.bytes >= MAX_BUFFERED_BYTES:
             # Enough is fetched and not stored; asking again soon costs nothing, blocking here would block a rebalance.
             await asyncio.sleep(0.01)
             return {}
         self._sought = set(+self._seeks_under_way)
-        settled = self._settled
+        settled = self.settled
         fetched = await super()._getmany(active_partitions, timeout)
         unclear = self._sought & fetched.keys()
         for tp in unclear:
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
-            await self.seek_to(tp, self._positions[tp])
-        if not (settled and self._settled):
+            await self.seek_to(tp, self.reading.position(tp))
+        if not (settled and self.settled):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
-            for tp in fetched.keys() - unclear:
-                self._positions.pop(tp, None)
-        return {tp: [self._chunk(tp, records)] for tp, records in fetched.items() if records and tp not in unclear}
-
-    def _chunk(self, tp: TP, records: list[Any]) -> Chunk:
-        first = records[0].offset
-        position = self._positions.get(tp, first)
-        if first < position:
-            self.app.deliveries.log_went_back(tp.partition, position, first)
-        chunk = Chunk(tp.topic, tp.partition, min(position, first), records, self.app.buffered)
-        self._positions[tp] = chunk.next_offset
-        return chunk
+            self.reading.forget(fetched.keys() - unclear)
+        else:
+            self.reading.note_passed(view_of(self), fetched, self._sought)
+        return {
+            tp: self.reading.chunks(tp, records, app.buffered, app.deliveries)
+            for tp, records in fetched.items()
+            if records and tp not in unclear
+        }
 
     def _to_message(self, tp: TP, chunk: Any) -> ConsumerMessage:
         return ConsumerMessage(
@@ -112,7 +117,8 @@ class ChunkConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """A rebalance begins."""
-        self.app.in_group = self._settled = False
+        self.app.in_group = self.settled = False
+        self.reading.passed.clear()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -124,7 +130,7 @@ class ChunkConsumer(driver.Consumer):
         """After an assignment starts where the store says, not where the group says.
 
         PostgreSQL holds the true positions; the committed ones are what lag monitors read. While PostgreSQL is away the
-        group's serve: the fence of the next window sets them right.
+        group's serve: the next window, or upkeep where no record comes, asks for the true ones and seeks there.
         """
         assigned = list(self.assignment())
         beginnings = await self.earliest_offsets(*assigned)
@@ -138,18 +144,18 @@ class ChunkConsumer(driver.Consumer):
                 _POSITIONS_TIMEOUT_S,
             )
         except TimeoutError:
+            self.reading.forget()
             await super().perform_seek()
-            self._positions.clear()
-            self._settled = True
+            self.settled = True
             return
         for tp in assigned:
             await self.seek_to(tp, stored[tp.partition])
             self._committed_offset[tp] = stored[tp.partition] or None
-        self._settled = True
+        self.settled = True
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""
-        self._positions[tp] = offset
+        self.reading.sought(tp, offset)
         self._sought.add(tp)
         self._seeks_under_way[tp] += 1
         try:
@@ -178,6 +184,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust fixes 1500 ms, and there is no setting for it.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        # Faust ties this one to its own transactions. Records of others', while open or when aborted, are not events.
+        consumer._isolation_level = "read_committed"
         return consumer
 
 
@@ -267,34 +275,25 @@ def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> Str
     return app
 
 
+class _Worker(faust.Worker):
+    app: Any
+
+    def _install_signal_handlers_unix(self) -> None:
+        """Faust's handlers run in the event loop; Python runs these also where that is stuck, and wakes the loop."""
+        super()._install_signal_handlers_unix()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.app.on_stopping())
+
+
 def run_app(app: StreamApp) -> None:
-    """Runs the application until SIGTERM or SIGINT."""
-    worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    """Runs the application until SIGTERM or SIGINT. Raises what ended it otherwise; LogUnavailableError for Kafka."""
+    worker = _Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     # It would write the terminal's code for a visible cursor into the log.
     worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
+        # Faust makes an exit of every exception, which stays as its context.
         if ended.code:
-            raise
-
-
-class KafkaLog:
-    """What the pipeline asks of Kafka besides chunks. `app` is set once it is built: each needs the other."""
-
-    app: StreamApp
-
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
-
-    async def log_start(self, partition: int) -> int:
-        """The first offset that the partition still has."""
-        tp = TP(self._topic, partition)
-        return int(next(iter((await self.app.consumer.earliest_offsets(tp)).values())))
-
-    async def seek(self, partition: int, offset: int) -> None:
-        """Reads on from `offset`, if the partition is still ours."""
-        tp = TP(self._topic, partition)
-        consumer: Any = self.app.consumer
-        if tp in consumer.assignment():
-            await consumer.seek_to(tp, offset)
+            with kafka_may_be_away():
+                raise ended.__context__ or RuntimeError(f"Faust ended with {ended.code}") from None

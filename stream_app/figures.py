@@ -45,7 +45,9 @@ class StreamFigures:
         self.discarded = counter("discarded_events", "events dropped; must stay 0")
         self.gaps = counter("offset_gap_events", "records that Kafka no longer had before they were stored")
         self.outside = counter("default_partition_events", "events dated outside every day partition", "reason")
-        self.mostly_bad = counter("mostly_bad_windows", "windows of which at least half went to dead letters")
+        self.mostly_bad = counter(
+            "mostly_bad_windows", "windows of which at least half, and at least 10, went to dead letters"
+        )
         self.retries = counter("retries", "tries again of something that was away", "dependency")
         self.last_commit = Gauge(
             "threatlog_worker_last_commit_timestamp_seconds", "time of the last transaction", registry=registry
@@ -77,7 +79,7 @@ class StreamFigures:
             self.dead.labels(reason).inc(count)
         if stored.dead_letters > sum(reasons.values()):
             self.dead.labels("refused_by_store").inc(stored.dead_letters - sum(reasons.values()))
-        if stored.dead_letters and stored.dead_letters >= events + stored.duplicates:
+        if stored.mostly_bad:
             self.mostly_bad.inc()
         self._count_latency(stored, now_s)
         self._count_outside(stored)
@@ -105,9 +107,9 @@ class StreamFigures:
             later = len(stored.rows) - bisect_left(stored.rows, end_us, key=lambda row: row.ts_us)
             self.outside.labels("too_new").inc(later)
 
-    def retried(self) -> None:
-        """PostgreSQL was away."""
-        self.retries.labels("postgres").inc()
+    def retried(self, dependency: str) -> None:
+        """PostgreSQL or Kafka was away."""
+        self.retries.labels(dependency).inc()
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """Kafka no longer had these offsets."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from stream_app.fence import Fenced
 from stream_app.prepare import Cell, Prepared, Row
+
+# Fewer bad records say nothing of a sender: one alone is all of a quiet window.
+FEWEST_MOSTLY_BAD: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,33 @@ class Stored:
     minute_counts: Mapping[Cell, int]
     total_counts: Mapping[tuple[int, str], int]
 
+    @property
+    def mostly_bad(self) -> bool:
+        """Whether at least half went to dead letters, and many: somebody upstream deployed something broken."""
+        return self.dead_letters >= max(FEWEST_MOSTLY_BAD, len(self.rows) + self.duplicates)
 
-class StoreUnavailableError(Exception):
-    """PostgreSQL cannot do it now; the same call will succeed once it is back. Nothing is known of an open commit."""
+
+class UnavailableError(Exception):
+    """Something cannot do it now; the same call will succeed once it is back."""
+
+    # Its name, and the label in metrics.
+    dependency = label = ""
+
+
+class StoreUnavailableError(UnavailableError):
+    """PostgreSQL is away. Nothing is known of an open commit."""
+
+    dependency, label = "PostgreSQL", "postgres"
+
+
+class LogUnavailableError(UnavailableError):
+    """Kafka is away."""
+
+    dependency, label = "Kafka", "kafka"
+
+
+class ConfigurationFaultError(Exception):
+    """A setting, ours or a server's, that must be put right by hand: trying again is of no use."""
 
 
 class OffsetsMovedError(Exception):

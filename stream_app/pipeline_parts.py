@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ingest_gateway.contract import EventLimits
+from stream_app.chunks import MAX_WINDOW_BYTES
 from stream_app.outcomes import Loss, Stored, Window
 from stream_app.retry import Backoff
 
@@ -47,20 +48,27 @@ class Mirror(Protocol):
 
 
 class Log(Protocol):
-    """What the pipeline needs of Kafka besides the chunks."""
+    """What the pipeline needs of Kafka besides the chunks. Raises LogUnavailableError."""
 
     async def log_start(self, partition: int) -> int:
         """The first offset that the partition still has."""
         ...
 
     async def seek(self, partition: int, offset: int) -> None: ...
+    def settled(self) -> bool:
+        """Whether no rebalance is under way; one ends with a seek of each partition."""
+        ...
+
+    def passed(self) -> Mapping[int, tuple[int, int]]:
+        """Partition -> offsets [start, end) that were read past since the last chunk: no record of ours is there."""
+        ...
 
 
 class Figures(Protocol):
     """Where the pipeline counts."""
 
     def window_stored(self, stored: Stored, window: Window) -> None: ...
-    def retried(self) -> None: ...
+    def retried(self, dependency: str) -> None: ...
     def lost(self, losses: Sequence[Loss]) -> None: ...
 
 
@@ -75,6 +83,7 @@ class Policy:
     backoff: Backoff = field(default_factory=Backoff)
     # What Redis is told of several windows together is told, and they are acknowledged, after this long at the latest.
     tell_within_s: float = 1.0
+    max_window_bytes: int = MAX_WINDOW_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,20 @@ from typing import Any, Protocol
 
 
 class Consumer(Protocol):
-    """What is asked of aiokafka's consumer; a partition is (topic, number)."""
+    """What is asked of the consumer; a partition is (topic, number)."""
 
     def assignment(self) -> Iterable[tuple[str, int]]: ...
-    def last_poll_timestamp(self, partition: Any) -> int | None:
-        """When the last fetch of it was answered, milliseconds since 1970."""
-        ...
-
-    def highwater(self, partition: Any) -> int | None:
-        """Its end offset, as the last fetch said."""
+    def last_fetch(self, partition: Any) -> tuple[int, int] | None:
+        """(end offset, milliseconds since 1970) of its last fetch; None before one, and once it is gone."""
         ...
 
 
 class Positions:
-    """What the consumer knows of its partitions, read without waiting for anything."""
+    """What the consumer knows of its partitions, read without waiting for anything.
+
+    The event loop alone calls `reached`, which remembers. The watchdog's thread calls `assigned` and `ends`, which hold
+    nothing: a rebalance under them shows at worst the partitions of a moment ago.
+    """
 
     def __init__(self, consumer: Callable[[], Consumer | None], topic: str) -> None:
         self._consumer = consumer
@@ -37,24 +37,18 @@ class Positions:
             else sorted(number for topic, number in consumer.assignment() if topic == self._topic)
         )
 
+    def ends(self) -> dict[int, int]:
+        """Partition -> its end offset, as the last fetch said."""
+        return {partition: end for partition, (end, _) in self._last_fetches().items()}
+
     def reached(self) -> dict[int, tuple[int, int]]:
         """Partition -> (end offset, time in ms): the end held everything appended before that time.
 
         A fetch may have been answered before a record came and read here after it. The request of the last answer was
         sent after the answer before it had come, so that earlier moment is safe. Call several times a second.
         """
-        consumer = self._consumer()
-        if consumer is None:
-            return {}
         found = {}
-        for tp in list(consumer.assignment()):
-            topic, partition = tp
-            if topic != self._topic:
-                continue
-            last_ms = consumer.last_poll_timestamp(tp)
-            end = consumer.highwater(tp)
-            if not last_ms or end is None:
-                continue
+        for partition, (end, last_ms) in self._last_fetches().items():
             before, latest = self._fetches.get(partition, (0, 0))
             if last_ms != latest:
                 before, latest = latest, last_ms
@@ -62,3 +56,10 @@ class Positions:
             if before:
                 found[partition] = (end, before)
         return found
+
+    def _last_fetches(self) -> dict[int, tuple[int, int]]:
+        consumer = self._consumer()
+        if consumer is None:
+            return {}
+        fetches = ((tp[1], consumer.last_fetch(tp)) for tp in consumer.assignment() if tp[0] == self._topic)
+        return {partition: fetch for partition, fetch in fetches if fetch is not None}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from stream_app import statements as sql
-from stream_app.outcomes import OffsetsMovedError, Stored, StoreUnavailableError, Window
+from stream_app.outcomes import ConfigurationFaultError, OffsetsMovedError, Stored, StoreUnavailableError, Window
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
 
 if TYPE_CHECKING:
@@ -182,11 +182,15 @@ class PostgresStore:
         }
         return minutes, totals
 
-    async def move_stored_until(self, reached: Mapping[int, tuple[int, int]]) -> None:
-        """Partition -> (end offset, milliseconds): what was appended before then is stored up to that end."""
+    async def move_stored_until(self, reached: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Partition -> (end offset, milliseconds): what was appended before then is stored up to that end.
+
+        Returns the stored offsets; below an end nothing was moved.
+        """
         columns = [list(reached), [end for end, _ in reached.values()], [ms for _, ms in reached.values()]]
         async with self._session() as connection:
-            await connection.execute(sql.MOVE_STORED_UNTIL, self._topic, *columns, self._worker)
+            found = await connection.fetch(sql.MOVE_STORED_UNTIL, self._topic, *columns, self._worker)
+        return {row["partition"]: row["next_offset"] for row in found}
 
     async def execute(self, statement: str, *arguments: Any) -> None:
         """Runs one statement. Raises StoreUnavailableError."""
@@ -217,6 +221,8 @@ class PostgresStore:
                 self._discard()
                 if _is_transient(error):
                     raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
+                if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+                    raise ConfigurationFaultError(f"PostgreSQL refuses postgres.user: {error}") from error
                 raise
 
     @staticmethod

@@ -24,11 +24,15 @@ FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
 WHERE c.topic = $1 AND c.partition = v.p"""
 
 # At the end of a partition: all that was appended before this time is stored. True for whoever says it, so no fence.
+# Of a database that was set back it says how far, and moves nothing.
 MOVE_STORED_UNTIL: Final = """
 UPDATE consumer_offsets AS c
-SET stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), worker = $5, updated_at = clock_timestamp()
+SET stored_until = CASE WHEN c.next_offset >= v.o THEN greatest(c.stored_until, to_timestamp(v.ms / 1000.0))
+                   ELSE c.stored_until END,
+    worker = $5, updated_at = clock_timestamp()
 FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
-WHERE c.topic = $1 AND c.partition = v.p AND c.next_offset >= v.o"""
+WHERE c.topic = $1 AND c.partition = v.p
+RETURNING c.partition, c.next_offset"""
 
 # Rows are locked in one order, so that two workers never wait in a circle: sorted within a table, and the tables in the
 # order of the last SELECT's branches, which run one after the other. The counts without source come last: all workers

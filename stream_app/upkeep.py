@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from stream_app import statements as sql
 from stream_app.figures import StreamFigures
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import StoreUnavailableError, UnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror
@@ -30,6 +30,22 @@ class Positions(Protocol):
     def assigned(self) -> list[int]: ...
     def reached(self) -> dict[int, tuple[int, int]]:
         """Partition -> (end offset, ms): the end held everything appended before that time."""
+        ...
+
+
+class Alignment(Protocol):
+    """What upkeep needs of the windows' positions. Raises UnavailableError."""
+
+    async def find_positions(self, assigned: Iterable[int]) -> None:
+        """Asks for those that are not known yet."""
+        ...
+
+    async def pass_over(self, ends: Mapping[int, int]) -> None:
+        """Moves stored offsets to these ends where no record stands in between."""
+        ...
+
+    async def check_positions(self, before: Mapping[int, int], found: Mapping[int, int]) -> None:
+        """Sees to a database that holds less than it did `before`."""
         ...
 
 
@@ -63,12 +79,14 @@ class Upkeep:
         identity: Identity,
         keeping: Keeping,
         positions: Positions,
+        alignment: Alignment,
         stored_offsets: Callable[[], Mapping[int, int]],
         buffered: Callable[[], int],
     ) -> None:
         self._identity = identity
         self._keeping = keeping
         self._positions = positions
+        self._alignment = alignment
         self._stored_offsets = stored_offsets
         self._buffered = buffered
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,9 +116,9 @@ class Upkeep:
         while not self._stopping:
             try:
                 await work()
-            except StoreUnavailableError as error:
-                self.store_answers = False
-                log.warning("upkeep waits for PostgreSQL", extra={"why": str(error)})
+            except UnavailableError as error:
+                self.store_answers &= not isinstance(error, StoreUnavailableError)
+                log.warning(f"upkeep waits for {error.dependency}", extra={"why": str(error)})
             except Exception:
                 # Upkeep must not take the windows down with it; the watchdog sees to a worker that stands still.
                 log.exception("upkeep failed and is tried again")
@@ -112,16 +130,11 @@ class Upkeep:
         self._keeping.figures.buffered.set(self._buffered())
 
     async def _report(self) -> None:
-        self._keeping.figures.partitions.set(len(self._positions.assigned()))
-        stored = self._stored_offsets()
-        reached = {
-            partition: (end, ms)
-            for partition, (end, ms) in self._positions.reached().items()
-            if stored.get(partition, -1) >= end
-        }
-        if reached:
-            await self._keeping.store.move_stored_until(reached)
-            await self._keeping.mirror.move_stored_until({partition: ms for partition, (_, ms) in reached.items()})
+        assigned = self._positions.assigned()
+        self._keeping.figures.partitions.set(len(assigned))
+        await self._alignment.find_positions(assigned)
+        await self._alignment.pass_over({partition: end for partition, (end, _) in self._positions.reached().items()})
+        await self._move_stored_until()
         await self._keeping.store.execute(
             sql.REPORT_PROCESS,
             self._identity.process,
@@ -131,6 +144,22 @@ class Upkeep:
             self._keeping.figures.counters().decode(),
         )
         self.store_answers = True
+
+    async def _move_stored_until(self) -> None:
+        """At partition ends. Redis is told no more than PostgreSQL confirmed: it may have been restored meanwhile."""
+        stored = dict(self._stored_offsets())
+        reached = {
+            partition: (end, ms)
+            for partition, (end, ms) in self._positions.reached().items()
+            if stored.get(partition, -1) >= end
+        }
+        if not reached:
+            return
+        found = await self._keeping.store.move_stored_until(reached)
+        await self._alignment.check_positions({partition: stored[partition] for partition in reached}, found)
+        until = {partition: ms for partition, (end, ms) in reached.items() if found.get(partition, -1) >= end}
+        if until:
+            await self._keeping.mirror.move_stored_until(until)
 
     async def _keep_tables(self) -> None:
         await self._keeping.days.make_ahead()

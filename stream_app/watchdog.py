@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 CHECK_INTERVAL_S = 1.0
+# A reading may fail once, under a rebalance; a watchdog that cannot see at all must not go on as if all were well.
+MOST_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,30 @@ class Watchdog:
         return None
 
 
-def watch(watchdog: Watchdog, vitals: Callable[[], Vitals], end: Callable[[str], None]) -> threading.Thread:
+def watch(
+    watchdog: Watchdog,
+    vitals: Callable[[], Vitals],
+    end: Callable[[str], None],
+    check_interval_s: float = CHECK_INTERVAL_S,
+) -> threading.Thread:
     """Checks once a second in a thread of its own, which a stuck event loop cannot hold up."""
 
     def loop() -> None:
         last_s = time.monotonic()
+        failures = 0
         while True:
-            time.sleep(CHECK_INTERVAL_S)
+            time.sleep(check_interval_s)
             now_s = time.monotonic()
-            if now_s - last_s > CHECK_INTERVAL_S * 5:
+            if now_s - last_s > check_interval_s * 5:
                 watchdog.forgive(now_s)
             last_s = now_s
-            reason = watchdog.verdict(vitals(), now_s)
+            try:
+                reason = watchdog.verdict(vitals(), now_s)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                log.warning("the watchdog could not look", exc_info=error)
+                reason = f"the watchdog could not look {failures} times" if failures >= MOST_FAILURES else None
             if reason is not None:
                 end(reason)
 

@@ -1,4 +1,4 @@
-"""Gathers delivered chunks into windows of at most so many events or so long."""
+"""Gathers delivered chunks into windows of at most so many events, so many bytes or so long."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ class Delivery:
 
 
 class Windower:
-    """A queue whose reader takes whole windows. A chunk is never split: it holds at most `batch_size` events."""
+    """A queue whose reader takes whole windows. A chunk is never split: each alone is within the bounds."""
 
-    def __init__(self, batch_size: int, batch_timeout_s: float) -> None:
+    def __init__(self, batch_size: int, batch_timeout_s: float, max_bytes: int) -> None:
         self._batch_size = batch_size
+        self._max_bytes = max_bytes
         self._batch_timeout_s = batch_timeout_s
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._held: Delivery | None = None
@@ -49,17 +50,18 @@ class Windower:
         """
         first = self._held or await self._queue.get()
         self._held = None
-        deliveries, events = [first], len(first.chunk.records)
+        deliveries, events, size = [first], len(first.chunk.records), first.chunk.bytes
         deadline = asyncio.get_running_loop().time() + self._batch_timeout_s
-        while events < self._batch_size:
+        while events < self._batch_size and size < self._max_bytes:
             delivery = await self._next(deadline, writer_is_busy)
             if delivery is None:
                 break
-            if events + len(delivery.chunk.records) > self._batch_size:
+            events += len(delivery.chunk.records)
+            size += delivery.chunk.bytes
+            if events > self._batch_size or size > self._max_bytes:
                 self._held = delivery
                 break
             deliveries.append(delivery)
-            events += len(delivery.chunk.records)
         return deliveries
 
     async def _next(

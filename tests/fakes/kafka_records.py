@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest_gateway.contract import EventLimits
-from stream_app.chunks import BufferedEvents, Chunk
+from stream_app.chunks import LOG_APPEND_TIME, BufferedEvents, Chunk
 from stream_app.fence import fence
 from stream_app.outcomes import Loss, Window
 from stream_app.prepare import prepare
@@ -26,6 +26,7 @@ class FakeRecord:
     value: bytes | None
     key: bytes | None = None
     timestamp: int = NOON_MS
+    timestamp_type: int | None = LOG_APPEND_TIME
 
 
 def event_json(**fields: object) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
+import asyncpg
 import pytest
 from aiokafka.admin import NewTopic
 
@@ -176,6 +178,15 @@ async def test_a_topic_made_anew_under_a_running_worker_ends_it_and_drops_nothin
     assert "the topic was made anew or cut" in worker.process.log_text()
 
 
+async def committed(stack: Stack) -> int | None:
+    """What the group says of partition 0."""
+    found = await Topic(stack).on_admin(
+        lambda admin: admin.list_consumer_group_offsets(stack.settings.kafka.consumer_group)
+    )
+    named = {tp.topic: int(answer.offset) for tp, answer in found.items() if tp.partition == 0}
+    return named.get(stack.settings.kafka.topic)
+
+
 async def test_the_group_is_told_what_is_stored_for_lag_monitors(make_stack: MakeStack, spawn: Spawner) -> None:
     stack = make_stack(partitions=1)
     topic, tables = Topic(stack), Tables(stack)
@@ -183,16 +194,43 @@ async def test_the_group_is_told_what_is_stored_for_lag_monitors(make_stack: Mak
     await topic.produce_events(12)
     await tables.wait_count(12)
 
-    async def committed() -> int | None:
-        found = await topic.on_admin(
-            lambda admin: admin.list_consumer_group_offsets(stack.settings.kafka.consumer_group)
-        )
-        return next((int(answer.offset) for tp, answer in found.items() if tp.topic == topic.name), None)
-
     async def is_committed() -> bool:
-        return await committed() == 12
+        return await committed(stack) == 12
 
     await eventually(is_committed, "the group's offset is 12")
+
+
+async def test_the_groups_offset_stays_while_what_was_read_is_not_stored(make_stack: MakeStack, spawn: Spawner) -> None:
+    stack = make_stack(partitions=1)
+    topic, tables = Topic(stack), Tables(stack)
+    worker = await Worker(spawn, stack).ready()
+    await topic.produce_events(5)
+    await tables.wait_count(5)
+
+    async def committed_is(offset: int) -> bool:
+        return await committed(stack) == offset
+
+    await eventually(partial(committed_is, 5), "the group's offset is 5")
+    holder = await asyncpg.connect(stack.postgres_dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT 1 FROM consumer_offsets FOR UPDATE")
+            await topic.produce_events(7)
+            seen = set()
+
+            async def commits_have_passed() -> bool:
+                # Faust commits once a second.
+                seen.add((await committed(stack), await worker.metric("threatlog_worker_buffered_events")))
+                return (5, 7.0) in seen and asyncio.get_running_loop().time() > deadline
+
+            deadline = asyncio.get_running_loop().time() + 3
+            await eventually(commits_have_passed, "the window waits for longer than Faust's commits do")
+            assert {offset for offset, _ in seen} == {5}
+    finally:
+        await holder.close()
+
+    await eventually(partial(committed_is, 12), "the group's offset is 12")
+    await tables.wait_count(12)
 
 
 async def test_a_closed_partition_gets_its_index_from_the_running_worker(make_stack: MakeStack, spawn: Spawner) -> None:

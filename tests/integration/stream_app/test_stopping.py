@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.conftest import MakeStack
 from tests.integration.stream_app.workers import Tables, Topic, Worker
-from tests.processes import Spawner, eventually
+from tests.processes import Spawner, eventually, http_status
 from tests.servers import Stack
 from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_TRY_LATER
 
 pytestmark = pytest.mark.integration
 WITHIN_S = 10.0
+
+
+async def says(worker: Worker, words: str) -> bool:
+    """Whether its log holds these words."""
+    return words in worker.process.log_text()
+
+
+def is_unready(url: str) -> bool:
+    """Whether the status server is there and says 503."""
+    try:
+        return http_status(url) == 503
+    except OSError:
+        return False
 
 
 async def test_an_idle_worker_ends_with_0(stack: Stack, spawn: Spawner) -> None:
@@ -85,22 +100,63 @@ async def test_an_idle_worker_ends_with_0_also_while_postgresql_is_frozen(stack:
         stack.servers.postgres.thaw()
 
 
-async def test_a_worker_that_never_reached_kafka_ends_in_time(stack: Stack, spawn: Spawner) -> None:
+async def test_a_worker_that_never_reached_kafka_waits_and_ends_with_0_when_told(stack: Stack, spawn: Spawner) -> None:
     worker = Worker(spawn, stack, THREATLOG_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 
-    async def lives() -> bool:
-        status, _ = await worker.health()
-        return status == 503
+    async def has_waited() -> bool:
+        assert worker.child.running, worker.process.log_text()
+        return await asyncio.to_thread(is_unready, worker.url("/readyz"))
 
-    async def answers() -> bool:
-        try:
-            return await lives()
-        except OSError:
-            return False
+    await eventually(has_waited, "it says that it is not ready")
+    await eventually(partial(says, worker, "Kafka is away"), "it says what it waits for")
+    # Faust gave up within two seconds.
+    began = asyncio.get_running_loop().time()
 
-    await eventually(answers, "it says that it is not ready")
+    async def three_seconds_on() -> bool:
+        assert worker.child.running, worker.process.log_text()
+        return asyncio.get_running_loop().time() - began > 3
+
+    await eventually(three_seconds_on, "it still waits")
     worker.child.send(signal.SIGTERM)
-    await worker.exit_code(WITHIN_S)
+
+    assert await worker.exit_code(WITHIN_S) == 0
+    assert worker.process.log_text().count("Kafka is away") == 1
+
+
+async def test_a_worker_started_before_kafka_begins_once_kafka_is_there(stack: Stack, spawn: Spawner) -> None:
+    topic, tables, kafka = Topic(stack), Tables(stack), stack.servers.kafka
+    await topic.produce_events(5)
+    await asyncio.to_thread(kafka.stop)
+    worker = Worker(spawn, stack)
+    await eventually(partial(says, worker, "Kafka is away"), "it says what it waits for")
+    # Not in a thread: a server dies with the one that started it.
+    kafka.start()
+    await asyncio.to_thread(kafka.wait_ready, 60)
+
+    await worker.ready()
+    await tables.wait_count(5)
+
+
+async def test_a_user_that_postgresql_refuses_is_a_fault_of_the_configuration(stack: Stack, spawn: Spawner) -> None:
+    worker = Worker(spawn, stack, THREATLOG_POSTGRES_USER="nobody_of_this_name")
+
+    assert await worker.exit_code(40) == EXIT_CONFIGURATION
+    assert "refuses postgres.user" in worker.process.log_text()
+
+
+async def test_records_with_their_producers_time_are_a_fault_of_the_configuration(
+    make_stack: MakeStack, spawn: Spawner
+) -> None:
+    stack = make_stack(partitions=1)
+    topic = Topic(stack)
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, {"message.timestamp.type": "CreateTime"})
+    await topic.on_admin(lambda admin: admin.alter_configs([resource]))
+    worker = await Worker(spawn, stack).ready()
+    await topic.produce_events(1)
+
+    assert await worker.exit_code(40) == EXIT_CONFIGURATION
+    assert "threatlog topics" in worker.process.log_text()
+    assert await Tables(stack).count() == 0
 
 
 async def test_a_taken_metrics_port_is_a_fault_of_the_configuration(stack: Stack, spawn: Spawner) -> None:

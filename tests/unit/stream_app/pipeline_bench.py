@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from stream_app.chunks import Chunk
+from stream_app.chunks import MAX_WINDOW_BYTES, Chunk
 from stream_app.outcomes import Loss, Stored, Window
 from stream_app.pipeline import Pipeline
 from stream_app.pipeline_parts import Parts, Policy
@@ -59,6 +59,7 @@ class FakeMirror:
     told: list[Stored] = field(default_factory=list)
     until: list[Mapping[int, int]] = field(default_factory=list)
     stale: int = 0
+    set_back: int = 0
     tells: Callable[[bool], bool] = lambda _: True
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
@@ -74,7 +75,7 @@ class FakeMirror:
         self.stale += 1
 
     def mark_set_back(self) -> None:
-        self.stale += 1
+        self.set_back += 1
 
 
 @dataclass
@@ -84,8 +85,19 @@ class FakeLog:
     journal: Journal
     starts: dict[int, int] = field(default_factory=dict)
     seeks: list[tuple[int, int]] = field(default_factory=list)
+    read_past: dict[int, tuple[int, int]] = field(default_factory=dict)
+    troubles: list[Exception] = field(default_factory=list)
+    rebalancing: bool = False
+
+    def settled(self) -> bool:
+        return not self.rebalancing
+
+    def passed(self) -> dict[int, tuple[int, int]]:
+        return self.read_past
 
     async def log_start(self, partition: int) -> int:
+        if self.troubles:
+            raise self.troubles.pop(0)
         return self.starts.get(partition, 0)
 
     async def seek(self, partition: int, offset: int) -> None:
@@ -99,13 +111,15 @@ class FakeFigures:
 
     stored: list[Stored] = field(default_factory=list)
     retries: int = 0
+    away: set[str] = field(default_factory=set)
     losses: list[Loss] = field(default_factory=list)
 
     def window_stored(self, stored: Stored, window: Window) -> None:  # noqa: ARG002
         self.stored.append(stored)
 
-    def retried(self) -> None:
+    def retried(self, dependency: str) -> None:
         self.retries += 1
+        self.away.add(dependency)
 
     def lost(self, losses: Sequence[Loss]) -> None:
         self.losses += losses
@@ -114,7 +128,13 @@ class FakeFigures:
 class Bench:
     """A pipeline, its parts, and what it did."""
 
-    def __init__(self, batch_size: int = 100, batch_timeout_s: float = 0.01) -> None:
+    def __init__(
+        self,
+        batch_size: int = 100,
+        batch_timeout_s: float = 0.01,
+        max_window_bytes: int = MAX_WINDOW_BYTES,
+        tell_within_s: float = 0.01,
+    ) -> None:
         self.journal: Journal = []
         self.store = JournalledStore(journal=self.journal)
         self.days = FakeDays()
@@ -123,7 +143,9 @@ class Bench:
         self.figures = FakeFigures()
         self.failures: list[Exception] = []
         self.acknowledged: list[tuple[int, int]] = []
-        policy = Policy(TOPIC, batch_size, batch_timeout_s, LIMITS, Backoff(0.001, 0.002), tell_within_s=0.01)
+        policy = Policy(
+            TOPIC, batch_size, batch_timeout_s, LIMITS, Backoff(0.001, 0.002), tell_within_s, max_window_bytes
+        )
         parts = Parts(self.store, self.days, self.mirror, self.log, self.figures)
         self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream_app.chunks import BufferedEvents, Chunk
+from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk
 from stream_app.faust_app import ChunkConsumer
+from stream_app.reading import Reading
 from tests.fakes.kafka_records import TOPIC, FakeRecord, record
 
 TP0, TP1 = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -37,7 +39,7 @@ class FetchedConsumer(ChunkConsumer):
     def __init__(self) -> None:
         # Not the base class's: that wants a broker.
         self.app = FakeApp()
-        self._positions, self._sought, self._settled = {}, set(), True
+        self.reading, self._sought, self.settled = Reading(), set(), True
         self._seeks_under_way = Counter()
         self.seeks: list[tuple[int, int]] = []
 
@@ -125,7 +127,7 @@ async def test_a_log_that_goes_on_below_is_told_at_once(consumer: FetchedConsume
 
 async def test_what_is_read_during_a_rebalance_follows_on_nothing(consumer: FetchedConsumer, fetch: Any) -> None:
     await fetch({TP0: records(40, 41)})
-    consumer._settled = False
+    consumer.settled = False
     ((lower,),) = (await fetch({TP0: records(20)})).values()
     ((higher,),) = (await fetch({TP0: records(90)})).values()
 
@@ -139,6 +141,38 @@ async def test_above_the_cap_on_buffered_events_nothing_is_fetched(consumer: Fet
     del held
 
     assert len(await fetch({TP0: records(100)})) == 1
+
+
+async def test_above_the_cap_on_buffered_bytes_nothing_is_fetched(consumer: FetchedConsumer, fetch: Any) -> None:
+    consumer.app.buffered.bytes = MAX_BUFFERED_BYTES
+
+    assert await fetch({TP0: records(100)}) == {}
+
+
+async def test_what_is_read_past_without_a_record_is_known_until_the_next_one(
+    consumer: FetchedConsumer, fetch: Any
+) -> None:
+    states = {TP0: SimpleNamespace(_position=8), TP1: SimpleNamespace(_position=None)}
+    assignment = SimpleNamespace(state_value=states.get)
+    subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    consumer._thread = SimpleNamespace(_consumer=SimpleNamespace(_subscription=subscription))  # type: ignore[assignment]
+    await fetch({TP0: records(4, 5), TP1: records(3)})
+    # The records of this fetch are not read past.
+    assert consumer.reading.passed == {}
+
+    await fetch({})
+    assert consumer.reading.passed == {0: (6, 8)}
+    ((chunk,),) = (await fetch({TP0: records(8)})).values()
+
+    assert (chunk.position, consumer.reading.passed) == (6, {})
+
+
+async def test_a_seek_forgets_what_was_read_past(consumer: FetchedConsumer) -> None:
+    consumer.reading.passed = {0: (6, 8)}
+
+    await consumer.seek_to(TP0, 2)
+
+    assert consumer.reading.passed == {}
 
 
 async def test_faust_drops_no_offset_by_its_own_record_of_them() -> None:

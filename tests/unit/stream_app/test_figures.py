@@ -51,8 +51,10 @@ def test_rows_duplicates_and_dead_letters_are_counted_apart() -> None:
 
 def test_a_mostly_bad_window_is_counted() -> None:
     counted = Counted()
-    counted.take(record(0), FakeRecord(1, b"?"))
-    counted.take(record(2), record(3), FakeRecord(4, b"?"))
+    bad = [FakeRecord(n, b"?") for n in range(10, 20)]
+    counted.take(*(record(n) for n in range(10)), *bad)
+    counted.take(*(record(n) for n in range(20, 31)), *bad)
+    counted.take(*bad[1:])
 
     assert counted.metric("mostly_bad_windows_total") == 1
 
@@ -130,7 +132,7 @@ def test_a_window_without_rows_counts_nothing_outside() -> None:
 def test_lost_offsets_and_retries_are_counted() -> None:
     counted = Counted()
     counted.figures.lost([Loss(0, 5, 8), Loss(1, 0, 10)])
-    counted.figures.retried()
+    counted.figures.retried("postgres")
 
     assert counted.metric("offset_gap_events_total") == 13
     assert counted.metric("retries_total", dependency="postgres") == 1

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ingest_gateway.contract import RejectedEventError
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import ConfigurationFaultError, StoreUnavailableError
 from tests.fakes.kafka_records import NOON_MS, FakeRecord, chunk, record
 from tests.unit.stream_app.pipeline_bench import Bench, quiet, until
 
@@ -83,7 +83,7 @@ async def test_an_unexpected_error_while_preparing_ends_the_process_too() -> Non
     bench = Bench()
     await bench.start(p0=0)
 
-    await bench.deliver(chunk(0, [FakeRecord(0, 5)]))  # type: ignore[arg-type]
+    await bench.deliver(chunk(0, [FakeRecord(0, [5])]))  # type: ignore[arg-type]
     await until(lambda: bench.failures)
 
     assert bench.acknowledged == []
@@ -119,11 +119,46 @@ async def test_a_window_mostly_of_bad_records_is_kept_and_said_loudly(caplog: py
     await bench.start(p0=0)
 
     with caplog.at_level(logging.ERROR, "stream_app.pipeline"):
-        await bench.deliver(chunk(0, [record(0), *(FakeRecord(n, b"?") for n in range(1, 5))]))
+        await bench.deliver(chunk(0, [record(0), *(FakeRecord(n, b"?") for n in range(1, 11))]))
         await until(lambda: bench.acknowledged)
 
-    assert len(bench.store.dead_letters) == 4
+    assert len(bench.store.dead_letters) == 10
     assert "most of a window" in caplog.text
+
+
+async def test_one_bad_record_alone_in_a_quiet_window_is_no_cause_for_noise(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    with caplog.at_level(logging.WARNING, "stream_app.pipeline"):
+        await bench.deliver(chunk(0, [FakeRecord(0, b"?")]))
+        await until(lambda: bench.acknowledged)
+
+    assert caplog.records == []
+
+
+async def test_a_window_holds_no_more_bytes_than_its_bound() -> None:
+    size = chunk(0, range(4)).bytes
+    bench = Bench(max_window_bytes=size * 2)
+    await bench.start(p0=0)
+
+    await bench.deliver(*(chunk(0, range(first, first + 4)) for first in range(0, 20, 4)))
+    await until(lambda: len(bench.acknowledged) == 5)
+
+    assert [len(stored.rows) for stored in bench.mirror.told] == [8, 8, 4]
+
+
+async def test_a_record_with_its_producers_time_ends_the_process_as_a_fault_of_the_configuration() -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+
+    await bench.deliver(chunk(0, [FakeRecord(0, b"{}", timestamp_type=0)]))
+
+    (error,) = bench.failures
+    assert isinstance(error, ConfigurationFaultError)
+    assert "threatlog topics" in str(error)
+    await quiet()
+    assert bench.store.writes == 0
 
 
 async def test_a_few_bad_records_are_no_cause_for_noise(caplog: pytest.LogCaptureFixture) -> None:

@@ -40,6 +40,34 @@ async def test_what_was_put_off_is_told_and_acknowledged_soon_also_when_no_windo
     assert bench.journal[-2:] == ["tell", "ack 0:2"]
 
 
+async def test_a_window_with_nothing_new_does_not_acknowledge_one_that_redis_was_not_told_of() -> None:
+    bench = Bench(batch_size=2)
+    bench.mirror.tells = lambda _: False
+    await bench.start(p0=0)
+    bench.store.gate = asyncio.Event()
+
+    # The second repeats the first: it falls below the fence.
+    await bench.deliver(chunk(0, range(2)), chunk(0, range(2)))
+    bench.store.gate.set()
+    await until(lambda: len(bench.acknowledged) == 2)
+
+    assert bench.journal[-3:] == ["tell", "ack 0:2", "ack 0:2"]
+
+
+async def test_draining_tells_what_was_put_off_before_it_is_acknowledged() -> None:
+    bench = Bench(batch_size=2, tell_within_s=3600.0)
+    bench.mirror.tells = lambda _: False
+    await bench.start(p0=0)
+    await bench.deliver(chunk(0, range(2)), chunk(0, range(2)))
+    await until(lambda: bench.journal.count("mirror") == 1 and not bench.pipeline.is_writing)
+    assert bench.acknowledged == []
+
+    await bench.pipeline.drain()
+
+    assert "tell" in bench.journal
+    assert bench.journal.index("tell") < bench.journal.index("ack 0:2")
+
+
 async def test_stored_records_are_not_kept_while_their_acknowledgement_waits_for_redis() -> None:
     bench = Bench(batch_size=2)
     bench.mirror.tells = lambda _: False

@@ -19,11 +19,8 @@ class FakeConsumer:
     def assignment(self) -> Iterable[tuple[str, int]]:
         return self.partitions
 
-    def last_poll_timestamp(self, partition: Any) -> int | None:
-        return self.fetched.get(partition[1], (0, 0))[1] or None
-
-    def highwater(self, partition: Any) -> int | None:
-        return self.fetched[partition[1]][0] if partition[1] in self.fetched else None
+    def last_fetch(self, partition: Any) -> tuple[int, int] | None:
+        return self.fetched.get(partition[1])
 
 
 def test_before_there_is_a_consumer_nothing_is_known() -> None:
@@ -59,3 +56,18 @@ def test_without_a_new_fetch_the_time_stands_still() -> None:
     consumer.fetched[0] = (10, 1100)
 
     assert [positions.reached() for _ in range(3)] == [{0: (10, 1000)}] * 3
+
+
+def test_a_partition_that_vanished_meanwhile_is_skipped() -> None:
+    consumer = FakeConsumer([("events", 0), ("events", 1)], {1: (5, 100)})
+
+    assert Positions(lambda: consumer, "events").ends() == {1: 5}
+
+
+def test_a_look_from_the_watchdogs_thread_remembers_nothing() -> None:
+    consumer = FakeConsumer([("events", 0)], {0: (10, 1000)})
+    positions = Positions(lambda: consumer, "events")
+    assert positions.ends() == {0: 10}
+    consumer.fetched[0] = (10, 1100)
+
+    assert positions.reached() == {}

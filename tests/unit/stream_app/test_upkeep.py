@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from stream_app.figures import StreamFigures
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import LogUnavailableError, StoreUnavailableError
 from stream_app.upkeep import Identity, Keeping, Upkeep
 from tests.unit.stream_app.pipeline_bench import until
 
@@ -25,8 +25,14 @@ class FakeParts:
     mirrored: list[dict[int, int]] = field(default_factory=list)
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
+    unaligned: list[Exception] = field(default_factory=list)
     indexed: int = 0
     folded: int = 0
+    # What the store says it holds; else that it holds what it is asked for.
+    holds: dict[int, int] | None = None
+    checked: list[tuple[dict[int, int], dict[int, int]]] = field(default_factory=list)
+    asked: list[list[int]] = field(default_factory=list)
+    passed_over: list[dict[int, int]] = field(default_factory=list)
 
     def assigned(self) -> list[int]:
         return list(self.at_end)
@@ -34,11 +40,23 @@ class FakeParts:
     def reached(self) -> dict[int, tuple[int, int]]:
         return self.at_end
 
-    async def move_stored_until(self, reached: dict[int, Any]) -> None:
-        if reached and isinstance(next(iter(reached.values())), tuple):
+    async def move_stored_until(self, reached: dict[int, Any]) -> dict[int, int]:
+        if isinstance(next(iter(reached.values())), tuple):
             self.moved.append(reached)
-        else:
-            self.mirrored.append(reached)
+            return {partition: end for partition, (end, _) in reached.items()} if self.holds is None else self.holds
+        self.mirrored.append(reached)
+        return {}
+
+    async def find_positions(self, assigned: list[int]) -> None:
+        self.asked.append(assigned)
+        if self.unaligned:
+            raise self.unaligned.pop(0)
+
+    async def pass_over(self, ends: dict[int, int]) -> None:
+        self.passed_over.append(ends)
+
+    async def check_positions(self, before: dict[int, int], found: dict[int, int]) -> None:
+        self.checked.append((before, found))
 
     async def execute(self, _statement: str, *arguments: Any) -> None:
         if self.troubles:
@@ -58,7 +76,8 @@ class FakeParts:
 def upkeep_of(parts: Any, stored: Callable[[], dict[int, int]]) -> Upkeep:
     figures = StreamFigures(CollectorRegistry(), lambda: 0.0, lambda: range(1))
     identity = Identity("stream-test-7", "stream-test", datetime(2026, 11, 24, tzinfo=UTC))
-    return Upkeep(identity, Keeping(parts, parts, parts, parts, parts, parts, figures), parts, stored, lambda: 7)
+    keeping = Keeping(parts, parts, parts, parts, parts, parts, figures)
+    return Upkeep(identity, keeping, parts, parts, stored, lambda: 7)
 
 
 async def test_only_partitions_stored_to_their_end_move() -> None:
@@ -70,6 +89,27 @@ async def test_only_partitions_stored_to_their_end_move() -> None:
 
     assert parts.moved[0] == {0: (10, 1000), 2: (0, 3000)}
     assert parts.mirrored[0] == {0: 1000, 2: 3000}
+
+
+async def test_redis_is_told_no_more_than_postgresql_confirms() -> None:
+    parts = FakeParts({0: (10, 1000), 1: (4, 2000), 2: (5, 3000)}, holds={0: 10, 1: 3})
+    upkeep = upkeep_of(parts, lambda: {0: 10, 1: 4, 2: 5})
+    upkeep.start()
+    await until(lambda: parts.reports)
+    await upkeep.stop()
+
+    assert parts.mirrored[0] == {0: 1000}
+    assert parts.checked[0] == ({0: 10, 1: 4, 2: 5}, {0: 10, 1: 3})
+
+
+async def test_each_round_asks_for_positions_that_are_missing_and_for_what_was_read_past() -> None:
+    parts = FakeParts({0: (10, 1000)})
+    upkeep = upkeep_of(parts, dict)
+    upkeep.start()
+    await until(lambda: parts.reports)
+    await upkeep.stop()
+
+    assert (parts.asked[0], parts.passed_over[0]) == ([0], {0: 10})
 
 
 async def test_with_no_partition_at_its_end_nothing_moves_and_figures_are_still_reported() -> None:
@@ -111,3 +151,24 @@ async def test_a_store_that_goes_away_is_noticed() -> None:
     await until(lambda: not upkeep.store_answers)
     async with asyncio.timeout(5):
         await upkeep.stop()
+
+
+async def test_positions_that_postgresql_cannot_give_now_show_that_it_is_away() -> None:
+    parts = FakeParts()
+    upkeep = upkeep_of(parts, dict)
+    upkeep.store_answers = True
+    parts.unaligned = [StoreUnavailableError("away")] * 100
+    upkeep.start()
+    await until(lambda: not upkeep.store_answers)
+    await upkeep.stop()
+
+
+async def test_kafka_away_says_nothing_of_postgresql() -> None:
+    parts = FakeParts(unaligned=[LogUnavailableError("away")])
+    upkeep = upkeep_of(parts, dict)
+    upkeep.store_answers = True
+    upkeep.start()
+    await until(lambda: len(parts.asked) == 1)
+    assert upkeep.store_answers
+    await until(lambda: parts.reports)
+    await upkeep.stop()

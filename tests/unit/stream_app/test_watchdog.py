@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream_app.watchdog import Vitals, Watchdog, watch
+from stream_app.watchdog import MOST_FAILURES, Vitals, Watchdog, watch
 
 WELL = Vitals(in_group=True, progress=1, behind=False, store_answers=True, loop_ticks=1)
 
@@ -78,3 +78,28 @@ def test_the_watching_thread_ends_a_worker_with_the_reason() -> None:
 
     assert ended.wait(10)
     assert reasons[0].startswith("no place in the consumer group for ")
+
+
+@pytest.mark.timeout(20)
+def test_a_watchdog_that_cannot_look_once_goes_on_and_ends_the_worker_in_the_end() -> None:
+    ended = threading.Event()
+    looks: list[int] = []
+    reasons: list[str] = []
+
+    def vitals() -> Vitals:
+        looks.append(1)
+        if len(looks) == 2:
+            return replace(WELL, loop_ticks=2)
+        raise AssertionError("a partition vanished")
+
+    def end(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+        # As the end of the process would.
+        threading.Event().wait()
+
+    watch(Watchdog(3600.0, 0.0), vitals, end, 0.001)
+
+    assert ended.wait(10)
+    assert reasons[0] == f"the watchdog could not look {MOST_FAILURES} times"
+    assert len(looks) >= MOST_FAILURES + 2

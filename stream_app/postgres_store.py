@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from stream_app import statements as sql
+from stream_app.frozen_workers import FROZEN_AFTER_S, ending_frozen
 from stream_app.outcomes import OffsetsMovedError, Stored, StoreUnavailableError, Window
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
 
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
 
 # asyncpg 0.32 has no time-out of its own, and asyncio.wait_for around it waits for the server all the same.
 COMMAND_TIMEOUT_S = 30.0
+# Above what a slow disk makes workers wait for the counts they share; within two of them a frozen one is found.
+LOCK_TIMEOUT_S = 10.0
+APPLICATION = "threatlog-stream"
 _SERVER_SETTINGS = {
     "TimeZone": "UTC",
-    "application_name": "threatlog-stream",
-    # A frozen worker must not hold its locks for ever.
+    "application_name": APPLICATION,
+    # A worker that froze between two statements must not hold its locks for ever; in a COPY: see frozen_workers.
     "idle_in_transaction_session_timeout": "30s",
+    # A host that vanished.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -34,6 +39,8 @@ _SERVER_SETTINGS = {
 _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 # Read-only (a failover), and a database that does not exist yet.
 _TRANSIENT_STATES = frozenset({"25006", "3D000"})
+# asyncpg 0.32 tells its kinds of InterfaceError apart only by their words; the others are mistakes of the caller.
+_CONNECTION_GONE = ("connection is closed", "another operation is cancelling")
 _REFUSED_CLASSES = ("22", "23", "54")
 _arrival_of = attrgetter("arrival")
 
@@ -49,10 +56,19 @@ class _RefusedRowError(Exception):
 class PostgresStore:
     """One connection, opened when it is needed and opened anew after any trouble."""
 
-    def __init__(self, settings: Postgres, topic: str, worker: str) -> None:
+    def __init__(
+        self,
+        settings: Postgres,
+        topic: str,
+        worker: str,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        frozen_after_s: float = FROZEN_AFTER_S,
+    ) -> None:
         self._settings = settings
         self._topic = topic
         self._worker = worker
+        self._server_settings = _SERVER_SETTINGS | {"lock_timeout": f"{lock_timeout_s * 1000:.0f}ms"}
+        self._frozen_after_s = frozen_after_s
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -68,9 +84,17 @@ class PostgresStore:
         """Stores one window whole, or nothing of it. Raises OffsetsMovedError or StoreUnavailableError."""
         async with self._session() as connection:
             try:
-                return await self._transaction(connection, window, staged=False)
-            except (_DuplicateKeysError, _RefusedRowError):
-                return await self._transaction(connection, window, staged=True)
+                return await self._written(connection, window)
+            except asyncpg.LockNotAvailableError:
+                pid = connection.get_server_pid()
+                async with ending_frozen(pid, APPLICATION, self._frozen_after_s, self._connect):
+                    return await self._written(connection, window)
+
+    async def _written(self, connection: Connection, window: Window) -> Stored:
+        try:
+            return await self._transaction(connection, window, staged=False)
+        except (_DuplicateKeysError, _RefusedRowError):
+            return await self._transaction(connection, window, staged=True)
 
     async def _transaction(self, connection: Connection, window: Window, *, staged: bool) -> Stored:
         """The order that makes delivery exactly-once:
@@ -182,11 +206,15 @@ class PostgresStore:
         }
         return minutes, totals
 
-    async def move_stored_until(self, reached: Mapping[int, tuple[int, int]]) -> None:
-        """Partition -> (end offset, milliseconds): what was appended before then is stored up to that end."""
+    async def move_stored_until(self, reached: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+        """Partition -> (end offset, milliseconds): what was appended before then is stored up to that end.
+
+        Returns the stored offsets; below an end nothing was moved.
+        """
         columns = [list(reached), [end for end, _ in reached.values()], [ms for _, ms in reached.values()]]
         async with self._session() as connection:
-            await connection.execute(sql.MOVE_STORED_UNTIL, self._topic, *columns, self._worker)
+            found = await connection.fetch(sql.MOVE_STORED_UNTIL, self._topic, *columns, self._worker)
+        return {row["partition"]: row["next_offset"] for row in found}
 
     async def execute(self, statement: str, *arguments: Any) -> None:
         """Runs one statement. Raises StoreUnavailableError."""
@@ -233,7 +261,7 @@ class PostgresStore:
             password=s.password.get_secret_value() or None,
             timeout=s.connect_timeout,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=_SERVER_SETTINGS,
+            server_settings=self._server_settings,
         )
 
     def _discard(self) -> None:
@@ -261,5 +289,7 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    if isinstance(error, asyncpg.InterfaceError):
+        return str(error).endswith(_CONNECTION_GONE)
     # InternalClientError: asyncpg 0.32 was given a query after the server's farewell and before the end of the stream.
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TypeAlias
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from ingest_gateway.contract import unix_us
 from stream_app.outcomes import Loss, OffsetsMovedError, StoreUnavailableError
 from stream_app.postgres_store import PostgresStore
+from stream_app.prepare import COPY_HEADER, LOG_COLUMNS
 from tests.contract.stores import (
     PostgresAdapter,
     write,
@@ -118,6 +120,89 @@ async def test_a_new_owner_finds_what_the_old_owners_late_transaction_stored(
     assert len(await postgres.rows()) == 50
     assert sum((await postgres.totals()).values()) == 50
     await zombie.close()
+
+
+class HalfCopy:
+    """A worker that stops in the middle of its COPY, holding the row of its partition."""
+
+    def __init__(self, connection: Observer) -> None:
+        self._connection = connection
+        self.holds = asyncio.Event()
+        self.work = asyncio.create_task(self._copy())
+
+    async def _copy(self) -> None:
+        async with self._connection.transaction():
+            await self._connection.execute("SELECT FROM consumer_offsets FOR UPDATE")
+            await self._connection.copy_to_table(
+                "logs", source=self._half(), columns=list(LOG_COLUMNS), format="binary"
+            )
+
+    async def _half(self) -> AsyncIterator[bytes]:
+        yield COPY_HEADER
+        self.holds.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("application", ["threatlog-stream", "psql"])
+async def test_a_worker_frozen_in_a_copy_is_ended_by_its_heir_and_nobody_else_is(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack, application: str
+) -> None:
+    start = await postgres.positions({0: 0})
+    await observer.execute(f"SET application_name = '{application}'")
+    frozen = HalfCopy(observer)
+    await frozen.holds.wait()
+    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.5, frozen_after_s=0.5)
+
+    async with asyncio.timeout(20):
+        if application == "psql":
+            with pytest.raises(StoreUnavailableError, match="lock timeout"):
+                await heir.write(window([chunk(0, range(5))], start))
+            assert not observer.is_closed()
+        else:
+            stored = await heir.write(window([chunk(0, range(5))], start))
+            assert len(stored.rows) == 5
+
+    frozen.work.cancel()
+    await asyncio.gather(frozen.work, return_exceptions=True)
+    await heir.close()
+
+
+@pytest.mark.integration
+async def test_a_transaction_that_is_young_is_waited_for(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
+    start = await postgres.positions({0: 0})
+    await observer.execute("SET application_name = 'threatlog-stream'")
+    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.2)
+    async with observer.transaction():
+        await observer.execute("SELECT FROM consumer_offsets FOR UPDATE")
+        with pytest.raises(StoreUnavailableError):
+            await heir.write(window([chunk(0, range(5))], start))
+    await heir.close()
+
+
+@pytest.mark.integration
+async def test_moving_stored_until_passes_over_what_a_window_holds(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    await postgres.positions({0: 0, 1: 0})
+
+    async with observer.transaction():
+        await observer.execute("SELECT FROM consumer_offsets WHERE partition = 0 FOR UPDATE")
+        found = await postgres.store.move_stored_until({0: (0, NOON_MS), 1: (0, NOON_MS)})
+
+    assert found == {0: 0, 1: 0}
+    rows = await postgres.store.fetch("SELECT partition, stored_until FROM consumer_offsets")
+    assert {r["partition"]: unix_us(r["stored_until"]) // 1000 for r in rows} == {0: 0, 1: NOON_MS}
+
+
+@pytest.mark.integration
+async def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_away(postgres: PostgresAdapter) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await postgres.store.execute("SELECT $1::int", "no number")
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await postgres.store.fetch("SELECT $1::int")
 
 
 @pytest.mark.integration

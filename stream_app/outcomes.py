@@ -41,6 +41,14 @@ class Stored:
 class StoreUnavailableError(Exception):
     """PostgreSQL cannot do it now; the same call will succeed once it is back. Nothing is known of an open commit."""
 
+    trouble = "PostgreSQL is away"
+
+
+class StoreBusyError(StoreUnavailableError):
+    """PostgreSQL is there, but others hold what the call needs: a lock, or its time ran out."""
+
+    trouble = "PostgreSQL is busy"
+
 
 class OffsetsMovedError(Exception):
     """The stored offsets are not those the window was cut for; nothing was written. `stored` holds the true ones."""

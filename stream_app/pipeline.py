@@ -239,5 +239,5 @@ class Pipeline:
                 return await work()
             except StoreUnavailableError as error:
                 self._parts.figures.retried()
-                log.warning("PostgreSQL is away; nothing is acknowledged until it is back", extra={"why": str(error)})
+                log.warning(f"{error.trouble}; nothing is acknowledged until it is over", extra={"why": str(error)})
                 await asyncio.sleep(self._policy.backoff.delay_s(attempt, self._randomness))

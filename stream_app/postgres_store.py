@@ -12,8 +12,9 @@ import asyncpg
 
 from stream_app import statements as sql
 from stream_app.frozen_workers import FROZEN_AFTER_S, ending_frozen
-from stream_app.outcomes import OffsetsMovedError, Stored, StoreUnavailableError, Window
+from stream_app.outcomes import OffsetsMovedError, StoreBusyError, Stored, StoreUnavailableError, Window
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
+from stream_app.sqlstates import is_busy, is_refusal, is_transient
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Postgres
@@ -35,13 +36,8 @@ _SERVER_SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-# SQLSTATE classes that say nothing about our data: connection, rollback (deadlock), resources, operator, system.
-_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
-# Read-only (a failover), and a database that does not exist yet.
-_TRANSIENT_STATES = frozenset({"25006", "3D000"})
 # asyncpg 0.32 tells its kinds of InterfaceError apart only by their words; the others are mistakes of the caller.
 _CONNECTION_GONE = ("connection is closed", "another operation is cancelling")
-_REFUSED_CLASSES = ("22", "23", "54")
 _arrival_of = attrgetter("arrival")
 
 
@@ -143,7 +139,7 @@ class PostgresStore:
         except asyncpg.UniqueViolationError as error:
             raise _DuplicateKeysError from error
         except asyncpg.PostgresError as error:
-            if (error.sqlstate or "").startswith(_REFUSED_CLASSES):
+            if is_refusal(error.sqlstate):
                 raise _RefusedRowError from error
             raise
 
@@ -244,7 +240,7 @@ class PostgresStore:
                     raise
                 self._discard()
                 if _is_transient(error):
-                    raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
+                    raise _unavailable(error) from error
                 raise
 
     @staticmethod
@@ -285,10 +281,15 @@ async def in_one_piece(payload: bytes) -> AsyncIterator[bytes]:
     yield payload
 
 
+def _unavailable(error: BaseException) -> StoreUnavailableError:
+    busy = isinstance(error, asyncpg.PostgresError) and is_busy(error.sqlstate)
+    words = str(error) or "no answer in time"
+    return (StoreBusyError if busy else StoreUnavailableError)(f"{type(error).__name__}: {words}")
+
+
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+        return is_transient(error.sqlstate)
     if isinstance(error, asyncpg.InterfaceError):
         return str(error).endswith(_CONNECTION_GONE)
     # InternalClientError: asyncpg 0.32 was given a query after the server's farewell and before the end of the stream.

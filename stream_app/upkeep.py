@@ -135,4 +135,5 @@ class Upkeep:
     async def _keep_tables(self) -> None:
         await self._keeping.days.make_ahead()
         await self._keeping.silent.fold()
+        await self._keeping.closed_days.make_of_default()
         await self._keeping.closed_days.index_closed()

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ingest_gateway.contract import unix_us
-from stream_app.outcomes import Loss, OffsetsMovedError, StoreUnavailableError
+from stream_app.outcomes import Loss, OffsetsMovedError, StoreBusyError, StoreUnavailableError
 from stream_app.postgres_store import PostgresStore
 from stream_app.prepare import COPY_HEADER, LOG_COLUMNS
 from tests.contract.stores import (
@@ -177,7 +177,7 @@ async def test_a_transaction_that_is_young_is_waited_for(
     heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.2)
     async with observer.transaction():
         await observer.execute("SELECT FROM consumer_offsets FOR UPDATE")
-        with pytest.raises(StoreUnavailableError):
+        with pytest.raises(StoreBusyError):
             await heir.write(window([chunk(0, range(5))], start))
     await heir.close()
 

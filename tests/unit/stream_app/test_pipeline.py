@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ingest_gateway.contract import RejectedEventError
-from stream_app.outcomes import StoreUnavailableError
+from stream_app.outcomes import StoreBusyError, StoreUnavailableError
 from tests.fakes.kafka_records import NOON_MS, FakeRecord, chunk, record
 from tests.unit.stream_app.pipeline_bench import Bench, quiet, until
 
@@ -54,7 +54,7 @@ async def test_an_unavailable_store_is_tried_again_for_ever_without_acknowledgin
     assert bench.failures == []
 
 
-async def test_missing_day_partitions_are_waited_for_as_well() -> None:
+async def test_postgresql_is_waited_for_when_days_are_looked_up_as_well() -> None:
     bench = Bench()
     await bench.start(p0=0)
     bench.days.troubles = [AWAY] * 3
@@ -63,6 +63,17 @@ async def test_missing_day_partitions_are_waited_for_as_well() -> None:
     await until(lambda: bench.acknowledged)
 
     assert len(bench.days.asked) == 4
+
+
+async def test_a_lock_that_others_hold_is_not_called_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.troubles = [StoreBusyError("lock timeout"), AWAY]
+
+    await bench.deliver(chunk(0, [0]))
+    await until(lambda: bench.acknowledged)
+
+    assert [message.split(";")[0] for message in caplog.messages] == ["PostgreSQL is busy", "PostgreSQL is away"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), RejectedEventError("x", "y"), TimeoutError()])

@@ -39,6 +39,7 @@ _SERVER_SETTINGS = {
 # asyncpg 0.32 tells its kinds of InterfaceError apart only by their words; the others are mistakes of the caller.
 _CONNECTION_GONE = ("connection is closed", "another operation is cancelling")
 _arrival_of = attrgetter("arrival")
+_letter_columns = attrgetter("partition", "offset", "reason", "detail", "key", "payload", "appended_ms", "headers")
 
 
 class _DuplicateKeysError(Exception):
@@ -173,7 +174,7 @@ class PostgresStore:
     async def _write_dead_letters(self, connection: Connection, letters: Sequence[DeadLetter], window: Window) -> None:
         if letters:
             columns = zip(
-                *((d.partition, d.offset, d.reason, d.detail, d.key, d.payload, d.appended_ms) for d in letters),
+                *map(_letter_columns, letters),
                 strict=True,
             )
             await connection.execute(sql.ADD_DEAD_LETTERS, self._topic, *map(list, columns))

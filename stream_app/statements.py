@@ -87,10 +87,10 @@ INSERT INTO log_foreign_ids (bucket) SELECT to_timestamp(h * 3600) FROM unnest($
 ON CONFLICT (bucket) DO NOTHING"""
 
 ADD_DEAD_LETTERS: Final = """
-INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at)
-SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0)
-FROM unnest($2::int[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[])
-     AS v (p, o, r, d, k, b, ms)
+INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at, headers)
+SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0), h::json
+FROM unnest($2::int[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::text[])
+     AS v (p, o, r, d, k, b, ms, h)
 ON CONFLICT (topic, partition, "offset") DO NOTHING"""
 
 ADD_OFFSET_GAPS: Final = """

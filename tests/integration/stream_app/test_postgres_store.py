@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 from ingest_gateway.contract import unix_us
-from stream_app.outcomes import Loss, OffsetsMovedError, StoreBusyError, StoreUnavailableError
+from stream_app.chunks import BufferedEvents, Chunk, Record
+from stream_app.fence import fence
+from stream_app.outcomes import Loss, OffsetsMovedError, StoreBusyError, StoreUnavailableError, Window
 from stream_app.postgres_store import PostgresStore
-from stream_app.prepare import COPY_HEADER, LOG_COLUMNS
+from stream_app.prepare import COPY_HEADER, LOG_COLUMNS, prepare
 from tests.contract.stores import (
     PostgresAdapter,
     write,
 )
-from tests.fakes.kafka_records import NOON_MS, TOPIC, FakeRecord, chunk, record, window
+from tests.fakes.kafka_records import LIMITS, NOON_MS, TOPIC, FakeRecord, chunk, record, window
 from tests.servers import Stack
 
 Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -251,3 +256,27 @@ async def test_a_database_that_does_not_exist_yet_is_unavailable(stack: Stack) -
 
     with pytest.raises(StoreUnavailableError):
         await absent.positions({0: 0})
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWithHeaders:
+    """As aiokafka's parser makes it."""
+
+    offset: int
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    key: bytes | None = None
+    timestamp: int = NOON_MS
+
+
+@pytest.mark.integration
+async def test_a_dead_letter_keeps_its_records_headers(postgres: PostgresAdapter) -> None:
+    headers = [("traceparent", b"00-4bf9"), ("x", b"\xff\x00"), ("x", None), ("\0", b"")]
+    await postgres.positions({0: 0})
+    records: list[Record] = [RecordWithHeaders(0, b"?", headers), RecordWithHeaders(1, b"?", []), FakeRecord(2, b"?")]
+    fenced = fence([Chunk(TOPIC, 0, 0, records, BufferedEvents())], {0: 0})
+    await postgres.write(Window(fenced, prepare(TOPIC, fenced.spans, LIMITS)))
+
+    found = await postgres.store.fetch('SELECT headers FROM dead_letters ORDER BY "offset"')
+    kept = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    assert [row["headers"] and json.loads(row["headers"]) for row in found] == [kept, None, None]

@@ -137,18 +137,22 @@ class DayPartitions:
     async def make_of_default(self) -> None:
         """Makes the days that came within reach, or were put off, of what the default partition holds of them.
 
-        For a connection that no window waits for. Raises StoreUnavailableError.
+        For a connection that no window waits for. What others are in the way of is left to the next call. Raises
+        StoreUnavailableError.
         """
         allowed = self.allowed()
         day = allowed.start
-        while day < allowed.stop:
-            async with self._sessions.session() as connection:
-                first = await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(allowed.stop))
-                if first is None:
-                    return
-                day = (first.date() - _EPOCH_DAY).days
-                await self._make_of_default(connection, day)
-            day += 1
+        try:
+            while day < allowed.stop:
+                async with self._sessions.session() as connection:
+                    first = await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(allowed.stop))
+                    if first is None:
+                        return
+                    day = (first.date() - _EPOCH_DAY).days
+                    await self._make_of_default(connection, day)
+                day += 1
+        except StoreBusyError as error:
+            log.warning("rows stay in the default partition", extra={"table": name_of(day), "why": str(error)})
 
     async def _make_of_default(self, connection: Any, day: int) -> None:
         """In one transaction, so that no reader ever misses a row; the default partition is locked for the last of it.

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.bench_stack import cpu_s
 from ingest_gateway.contract import EventLimits
+from stream_app.copy_source import in_one_piece
 from stream_app.fence import Span
-from stream_app.postgres_store import in_one_piece
 from stream_app.prepare import LOG_COLUMNS, copy_payload, prepare
 
 BATCH_SIZE = 10_000

@@ -178,7 +178,7 @@ def _build(settings: Settings) -> _Worker:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    figures = StreamFigures(registry, time.time, window_days.allowed)
+    figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
     mirror = RedisMirror(
         connect(settings.redis),
         RedisKeys(settings.redis.key_prefix),

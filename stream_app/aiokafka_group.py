@@ -103,7 +103,8 @@ class BatchReader:
     """Takes the place of `FetchResult.getall`.
 
     aiokafka passes each record through two Python iterators and makes a ConsumerRecord of it: two microseconds, where
-    reading all records of a batch takes a quarter of one. The parser's own record has offset, timestamp, key and value.
+    reading all records of a batch takes a quarter of one. The parser's own has what
+    `Record` asks for, and headers.
     """
 
     __slots__ = ("_following", "_given_up", "_left", "_result", "_stock")

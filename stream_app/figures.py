@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -25,10 +25,15 @@ class StreamFigures:
     """Counts per window, never per event. No label holds anything that a sender writes."""
 
     def __init__(
-        self, registry: CollectorRegistry, now_s: Callable[[], float], allowed_days: Callable[[], range]
+        self,
+        registry: CollectorRegistry,
+        now_s: Callable[[], float],
+        allowed_days: Callable[[], range],
+        put_off_days: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._now_s = now_s
         self._allowed_days = allowed_days
+        self._put_off_days = put_off_days
         self._stored_total = 0
         self._latency_sum_ms = 0.0
         self._latency_histogram = [0] * (len(contract.LATENCY_BOUNDS_MS) + 1)
@@ -106,6 +111,13 @@ class StreamFigures:
         if stored.rows[-1].ts_us >= end_us:
             later = len(stored.rows) - bisect_left(stored.rows, end_us, key=lambda row: row.ts_us)
             self.outside.labels("too_new").inc(later)
+        for day in self._put_off_days():
+            if day in allowed:
+                first, end = (
+                    bisect_left(stored.rows, edge * 86_400_000_000, key=lambda row: row.ts_us)
+                    for edge in (day, day + 1)
+                )
+                self.outside.labels("not_made_yet").inc(end - first)
 
     def retried(self, dependency: str) -> None:
         """PostgreSQL or Kafka was away."""

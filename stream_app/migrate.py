@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
+# The number only has to be our own.
+_ADVISORY_LOCK = 0x7468_7265_6178
 # How long to wait for PostgreSQL to come up: as long as a container may take on a slow disk.
 WAIT_S = 60.0
 
@@ -30,11 +34,24 @@ def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
         print(f"threatlog: PostgreSQL at {settings.host}:{settings.port} did not answer in {wait_s:.0f} s: {error}")
         return EXIT_TRY_LATER
     migrations = yoyo.read_migrations(str(MIGRATIONS))
-    with backend.lock():
+    with _alone(backend), backend.lock():
         missing = backend.to_apply(migrations)
         backend.apply_migrations(missing)
     print(f"applied {', '.join(migration.id for migration in missing)}" if missing else "the tables are up to date")
     return 0
+
+
+@contextmanager
+def _alone(backend: yoyo.backends.DatabaseBackend) -> Iterator[None]:
+    """This lock goes with whoever holds it; the row that yoyo 9.0 locks with stays, and locks out all later ones."""
+    if not backend.execute("SELECT pg_try_advisory_lock(:lock)", {"lock": _ADVISORY_LOCK}).fetchone()[0]:
+        print("waiting for another `threatlog migrate`")
+        backend.execute("SELECT pg_advisory_lock(:lock)", {"lock": _ADVISORY_LOCK})
+    try:
+        backend.break_lock()
+        yield
+    finally:
+        backend.connection.close()
 
 
 def _connect(url: str, wait_s: float) -> yoyo.backends.DatabaseBackend:

@@ -50,20 +50,26 @@ class Stored:
 class UnavailableError(Exception):
     """Something cannot do it now; the same call will succeed once it is back."""
 
-    # Its name, and the label in metrics.
-    dependency = label = ""
+    # Its name, the label in metrics, and what is wrong.
+    dependency = label = trouble = ""
 
 
 class StoreUnavailableError(UnavailableError):
     """PostgreSQL is away. Nothing is known of an open commit."""
 
-    dependency, label = "PostgreSQL", "postgres"
+    dependency, label, trouble = "PostgreSQL", "postgres", "PostgreSQL is away"
 
 
 class LogUnavailableError(UnavailableError):
     """Kafka is away."""
 
-    dependency, label = "Kafka", "kafka"
+    dependency, label, trouble = "Kafka", "kafka", "Kafka is away"
+
+
+class StoreBusyError(StoreUnavailableError):
+    """PostgreSQL is there, but others hold what the call needs: a lock, or its time ran out."""
+
+    trouble = "PostgreSQL is busy"
 
 
 class ConfigurationFaultError(Exception):

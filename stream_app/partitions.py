@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
+from stream_app.outcomes import StoreBusyError
+
 log = logging.getLogger(__name__)
-# One worker at a time makes or indexes partitions; the number only has to be our own.
+# One worker at a time makes, indexes (+ 1) or fills (+ 3) partitions; the numbers only have to be our own.
 _ADVISORY_LOCK = 0x7468_7265_6174  # "threat"
+# A window does not wait for readers of the default partition: its rows may go there as well. ATTACH reads all of it.
+_IN_PASSING = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '1s'"
+_TRY_AGAIN_AFTER = timedelta(minutes=1)
+# All who read or write the default partition queue behind whoever waits for it.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
+_MOVE_TIMEOUT_S = 600.0
+_INDEX_TIMEOUT_S = 3600.0
 # A partition is closed when its day has been over for this long: most late events have come.
 CLOSED_AFTER = timedelta(hours=1)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -19,6 +27,8 @@ _EPOCH_DAY = date(1970, 1, 1)
 EXISTING = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'logs'::regclass AND c.relname ~ '^logs_[0-9]{8}$'"""
+FIRST_IN_DEFAULT = "SELECT min(ts) FROM logs_default WHERE ts >= $1 AND ts < $2"
+_LOCK_DEFAULT = "LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE"
 WITH_SOURCE_INDEX = "SELECT tablename FROM pg_indexes WHERE schemaname = current_schema() AND indexname ~ '_source_ts$'"
 # A build that was cut off leaves an index that is never used and never finished.
 INVALID_INDEXES = """
@@ -42,6 +52,10 @@ def day_of(name: str) -> int:
     return (datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date() - _EPOCH_DAY).days
 
 
+def _start_of(day: int) -> datetime:
+    return datetime.combine(_EPOCH_DAY, datetime.min.time(), UTC) + timedelta(days=day)
+
+
 class DayPartitions:
     """Which days have a partition, and the making of more of them, between two bounds around today."""
 
@@ -51,52 +65,117 @@ class DayPartitions:
         self._days_ahead = days_ahead
         self._now = now
         self._existing: set[int] = set()
+        # Days that could not be made at once, and when to try again.
+        self._put_off: dict[int, datetime] = {}
 
     def allowed(self) -> range:
         """The days that may have a partition; events of others go to the default partition."""
         today = (self._now().date() - _EPOCH_DAY).days
         return range(today - self._days_back, today + self._days_ahead + 1)
 
+    def put_off(self) -> Collection[int]:
+        """Days within the bounds whose events go to the default partition for the time being."""
+        return self._put_off.keys()
+
     async def ensure(self, days: set[int]) -> None:
-        """Makes the partitions of these days that may have one and do not. Raises StoreUnavailableError."""
+        """Makes the partitions of these days that may have one and do not; once, without waiting for others.
+
+        What cannot be made at once is put off, and its rows go to the default partition. Raises StoreUnavailableError.
+        """
         if days <= self._existing:
             return
-        allowed = self.allowed()
-        wanted = sorted(day for day in days - self._existing if day in allowed)
+        allowed, now = self.allowed(), self._now()
+        wanted = sorted(day for day in days - self._existing if day in allowed and self._put_off.get(day, now) <= now)
         if not wanted:
             return
+        await self._look()
+        for day in wanted:
+            if day not in self._existing:
+                await self._try(day)
+
+    async def _look(self) -> None:
         async with self._sessions.session() as connection:
             self._existing = {day_of(row["relname"]) for row in await connection.fetch(EXISTING)}
-            for day in wanted:
-                if day not in self._existing:
-                    await self._create(connection, day)
-                    self._existing.add(day)
+        for day in self._existing & self._put_off.keys():
+            del self._put_off[day]
+
+    async def _try(self, day: int) -> None:
+        try:
+            async with self._sessions.session() as connection:
+                made = await self._make_empty(connection, day)
+            why = "the default partition holds rows of it"
+        except StoreBusyError as error:
+            made, why = False, str(error)
+        if made:
+            self._existing.add(day)
+            self._put_off.pop(day, None)
+        else:
+            self._put_off[day] = self._now() + _TRY_AGAIN_AFTER
+            log.warning("a day partition has to wait", extra={"table": name_of(day), "why": why})
 
     async def make_ahead(self) -> None:
         """Makes the partitions from today on, so that no window ever waits for one."""
         allowed = self.allowed()
         await self.ensure(set(range(allowed.stop - self._days_ahead - 1, allowed.stop)))
 
-    async def _create(self, connection: Any, day: int) -> None:
-        """Rows of this day that came while it was out of reach move over in the transaction that attaches it."""
+    async def _make_empty(self, connection: Any, day: int) -> bool:
+        """Whether the day has its partition now. Rows that have to move first may be too many for a window to wait."""
         name = name_of(day)
-        start, end = f"{_EPOCH_DAY + timedelta(days=day)} 00:00Z", f"{_EPOCH_DAY + timedelta(days=day + 1)} 00:00Z"
         async with connection.transaction():
-            await connection.execute(_LOCK_TIMEOUT)
+            await connection.execute(_IN_PASSING)
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
             if await connection.fetchval("SELECT to_regclass($1)", name) is not None:
+                return True
+            await connection.execute(_LOCK_DEFAULT)
+            if await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(day + 1)) is not None:
+                return False
+            await connection.execute(_create(name))
+            await connection.execute(_attach(name, day))
+        log.info("made a day partition", extra={"table": name})
+        return True
+
+    async def make_of_default(self) -> None:
+        """Makes the days that came within reach, or were put off, of what the default partition holds of them.
+
+        For a connection that no window waits for. What others are in the way of is left to the next call. Raises
+        StoreUnavailableError.
+        """
+        allowed = self.allowed()
+        day = allowed.start
+        try:
+            while day < allowed.stop:
+                async with self._sessions.session() as connection:
+                    first = await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(allowed.stop))
+                    if first is None:
+                        return
+                    day = (first.date() - _EPOCH_DAY).days
+                    await self._make_of_default(connection, day)
+                day += 1
+        except StoreBusyError as error:
+            log.warning("rows stay in the default partition", extra={"table": name_of(day), "why": str(error)})
+
+    async def _make_of_default(self, connection: Any, day: int) -> None:
+        """In one transaction, so that no reader ever misses a row; the default partition is locked for the last of it.
+
+        Windows may store further rows of the day until then, so there are two moves.
+        """
+        name = name_of(day)
+        async with connection.transaction():
+            # Whoever would be in the way at the end is waited for before millions of rows are moved in vain.
+            await connection.execute(_LOCK_TIMEOUT)
+            await connection.execute(_LOCK_DEFAULT)
+        async with connection.transaction():
+            await connection.execute(_LOCK_TIMEOUT)
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _ADVISORY_LOCK + 3):
                 return
-            await connection.execute("LOCK TABLE logs_default IN SHARE ROW EXCLUSIVE MODE")
-            await connection.execute(f"CREATE TABLE {name} (LIKE logs INCLUDING DEFAULTS)")
-            moved = await connection.execute(
-                # The name is a date and the bounds are dates: nothing of a sender's is in this text.
-                f"WITH moved AS (DELETE FROM logs_default WHERE ts >= '{start}' AND ts < '{end}' RETURNING *)"  # noqa: S608
-                f" INSERT INTO {name} SELECT * FROM moved"
-            )
-            await connection.execute(
-                f"ALTER TABLE logs ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"
-            )
-        log.info("made a day partition", extra={"table": name, "moved": moved})
+            if await connection.fetchval("SELECT to_regclass($1)", name) is not None:
+                return
+            await connection.execute(_create(name))
+            await connection.execute(_move(name, day), timeout=_MOVE_TIMEOUT_S)
+            await connection.execute(_LOCK_DEFAULT)
+            await connection.execute(_move(name, day), timeout=_MOVE_TIMEOUT_S)
+            await connection.execute(_attach(name, day), timeout=_MOVE_TIMEOUT_S)
+        log.info("made a day partition of rows in the default one", extra={"table": name})
 
     async def index_closed(self) -> None:
         """Gives closed partitions their index on (source, ts), for queries of a rare source; one worker at a time."""
@@ -105,16 +184,44 @@ class DayPartitions:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK + 1):
                 return
             try:
+                # Concurrently: events go on being stored meanwhile. It waits for all who read, and may take its time.
+                await connection.execute("SET lock_timeout = 0")
                 for row in await connection.fetch(INVALID_INDEXES):
-                    await connection.execute(f"DROP INDEX {row['relname']}")
+                    await connection.execute(f"DROP INDEX CONCURRENTLY {row['relname']}", timeout=_INDEX_TIMEOUT_S)
                 indexed = {row["tablename"] for row in await connection.fetch(WITH_SOURCE_INDEX)}
                 for row in await connection.fetch(EXISTING):
                     name = row["relname"]
                     if name not in indexed and day_of(name) <= last_closed:
-                        # Concurrently: late events go on being stored meanwhile. It may take its time.
                         await connection.execute(
-                            f"CREATE INDEX CONCURRENTLY {name}_source_ts ON {name} (source, ts)", timeout=3600.0
+                            f"CREATE INDEX CONCURRENTLY {name}_source_ts ON {name} (source, ts)",
+                            timeout=_INDEX_TIMEOUT_S,
                         )
                         log.info("indexed a closed partition", extra={"table": name})
+                await connection.execute("RESET lock_timeout")
             finally:
                 await connection.execute("SELECT pg_advisory_unlock($1)", _ADVISORY_LOCK + 1)
+
+
+# A name is a date and the bounds are dates: nothing of a sender's is in these texts.
+
+
+def _bounds(day: int) -> tuple[str, str]:
+    return f"{_start_of(day):%Y-%m-%d} 00:00Z", f"{_start_of(day + 1):%Y-%m-%d} 00:00Z"
+
+
+def _create(name: str) -> str:
+    # With its index: made by ATTACH it would keep readers waiting.
+    return f"CREATE TABLE {name} (LIKE logs INCLUDING DEFAULTS INCLUDING INDEXES)"
+
+
+def _move(name: str, day: int) -> str:
+    start, end = _bounds(day)
+    return (
+        f"WITH moved AS (DELETE FROM logs_default WHERE ts >= '{start}' AND ts < '{end}' RETURNING *)"  # noqa: S608
+        f" INSERT INTO {name} SELECT * FROM moved"
+    )
+
+
+def _attach(name: str, day: int) -> str:
+    start, end = _bounds(day)
+    return f"ALTER TABLE logs ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"

@@ -23,7 +23,10 @@ class Days(Protocol):
     """What the pipeline needs of the table's day partitions."""
 
     async def ensure(self, days: set[int]) -> None:
-        """Makes the partitions of these days (since 1970) that may have one. Raises StoreUnavailableError."""
+        """Makes the partitions of these days (since 1970) that may have one, or puts them off.
+
+        Raises StoreUnavailableError.
+        """
         ...
 
 

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from stream_app import statements as sql
-from stream_app.outcomes import ConfigurationFaultError, OffsetsMovedError, Stored, StoreUnavailableError, Window
+from stream_app.copy_source import in_one_piece
+from stream_app.frozen_workers import FROZEN_AFTER_S, ending_frozen
+from stream_app.outcomes import (
+    ConfigurationFaultError,
+    OffsetsMovedError,
+    StoreBusyError,
+    Stored,
+    StoreUnavailableError,
+    Window,
+)
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
+from stream_app.sqlstates import is_busy, is_refusal, is_transient
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Postgres
@@ -21,21 +31,23 @@ if TYPE_CHECKING:
 
 # asyncpg 0.32 has no time-out of its own, and asyncio.wait_for around it waits for the server all the same.
 COMMAND_TIMEOUT_S = 30.0
+# Above what a slow disk makes workers wait for the counts they share; within two of them a frozen one is found.
+LOCK_TIMEOUT_S = 10.0
+APPLICATION = "threatlog-stream"
 _SERVER_SETTINGS = {
     "TimeZone": "UTC",
-    "application_name": "threatlog-stream",
-    # A frozen worker must not hold its locks for ever.
+    "application_name": APPLICATION,
+    # A worker that froze between two statements must not hold its locks for ever; in a COPY: see frozen_workers.
     "idle_in_transaction_session_timeout": "30s",
+    # A host that vanished.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-# SQLSTATE classes that say nothing about our data: connection, rollback (deadlock), resources, operator, system.
-_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
-# Read-only (a failover), and a database that does not exist yet.
-_TRANSIENT_STATES = frozenset({"25006", "3D000"})
-_REFUSED_CLASSES = ("22", "23", "54")
+# asyncpg 0.32 tells its kinds of InterfaceError apart only by their words; the others are mistakes of the caller.
+_CONNECTION_GONE = ("connection is closed", "another operation is cancelling")
 _arrival_of = attrgetter("arrival")
+_letter_columns = attrgetter("partition", "offset", "reason", "detail", "key", "payload", "appended_ms", "headers")
 
 
 class _DuplicateKeysError(Exception):
@@ -49,10 +61,19 @@ class _RefusedRowError(Exception):
 class PostgresStore:
     """One connection, opened when it is needed and opened anew after any trouble."""
 
-    def __init__(self, settings: Postgres, topic: str, worker: str) -> None:
+    def __init__(
+        self,
+        settings: Postgres,
+        topic: str,
+        worker: str,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        frozen_after_s: float = FROZEN_AFTER_S,
+    ) -> None:
         self._settings = settings
         self._topic = topic
         self._worker = worker
+        self._server_settings = _SERVER_SETTINGS | {"lock_timeout": f"{lock_timeout_s * 1000:.0f}ms"}
+        self._frozen_after_s = frozen_after_s
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -68,9 +89,17 @@ class PostgresStore:
         """Stores one window whole, or nothing of it. Raises OffsetsMovedError or StoreUnavailableError."""
         async with self._session() as connection:
             try:
-                return await self._transaction(connection, window, staged=False)
-            except (_DuplicateKeysError, _RefusedRowError):
-                return await self._transaction(connection, window, staged=True)
+                return await self._written(connection, window)
+            except asyncpg.LockNotAvailableError:
+                pid = connection.get_server_pid()
+                async with ending_frozen(pid, APPLICATION, self._frozen_after_s, self._connect):
+                    return await self._written(connection, window)
+
+    async def _written(self, connection: Connection, window: Window) -> Stored:
+        try:
+            return await self._transaction(connection, window, staged=False)
+        except (_DuplicateKeysError, _RefusedRowError):
+            return await self._transaction(connection, window, staged=True)
 
     async def _transaction(self, connection: Connection, window: Window, *, staged: bool) -> Stored:
         """The order that makes delivery exactly-once:
@@ -119,7 +148,7 @@ class PostgresStore:
         except asyncpg.UniqueViolationError as error:
             raise _DuplicateKeysError from error
         except asyncpg.PostgresError as error:
-            if (error.sqlstate or "").startswith(_REFUSED_CLASSES):
+            if is_refusal(error.sqlstate):
                 raise _RefusedRowError from error
             raise
 
@@ -153,7 +182,7 @@ class PostgresStore:
     async def _write_dead_letters(self, connection: Connection, letters: Sequence[DeadLetter], window: Window) -> None:
         if letters:
             columns = zip(
-                *((d.partition, d.offset, d.reason, d.detail, d.key, d.payload, d.appended_ms) for d in letters),
+                *map(_letter_columns, letters),
                 strict=True,
             )
             await connection.execute(sql.ADD_DEAD_LETTERS, self._topic, *map(list, columns))
@@ -216,18 +245,15 @@ class PostgresStore:
                     self._connection = await self._connect()
                 yield self._connection
             except BaseException as error:
-                if self._leaves_connection_usable(error):
+                # These leave the connection usable.
+                if isinstance(error, OffsetsMovedError | _DuplicateKeysError | _RefusedRowError):
                     raise
                 self._discard()
                 if _is_transient(error):
-                    raise StoreUnavailableError(f"{type(error).__name__}: {error}") from error
+                    raise _unavailable(error) from error
                 if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                     raise ConfigurationFaultError(f"PostgreSQL refuses postgres.user: {error}") from error
                 raise
-
-    @staticmethod
-    def _leaves_connection_usable(error: BaseException) -> bool:
-        return isinstance(error, OffsetsMovedError | _DuplicateKeysError | _RefusedRowError)
 
     async def _connect(self) -> Connection:
         s = self._settings
@@ -239,7 +265,7 @@ class PostgresStore:
             password=s.password.get_secret_value() or None,
             timeout=s.connect_timeout,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=_SERVER_SETTINGS,
+            server_settings=self._server_settings,
         )
 
     def _discard(self) -> None:
@@ -258,14 +284,16 @@ class PostgresStore:
                 connection.terminate()
 
 
-async def in_one_piece(payload: bytes) -> AsyncIterator[bytes]:
-    """The source of a COPY. asyncpg 0.32 reads a file through a thread, a piece at a time: a window was ten hops."""
-    yield payload
+def _unavailable(error: BaseException) -> StoreUnavailableError:
+    busy = isinstance(error, asyncpg.PostgresError) and is_busy(error.sqlstate)
+    words = str(error) or "no answer in time"
+    return (StoreBusyError if busy else StoreUnavailableError)(f"{type(error).__name__}: {words}")
 
 
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+        return is_transient(error.sqlstate)
+    if isinstance(error, asyncpg.InterfaceError):
+        return str(error).endswith(_CONNECTION_GONE)
     # InternalClientError: asyncpg 0.32 was given a query after the server's farewell and before the end of the stream.
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)

@@ -31,6 +31,7 @@ from ingest_gateway.contract import (
 )
 from stream_app.chunks import Record
 from stream_app.fence import Span
+from stream_app.record_headers import headers_json
 
 # PostgreSQL counts microseconds from here.
 _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -119,6 +120,7 @@ class DeadLetter:
     key: bytes | None
     payload: bytes | None
     appended_ms: int
+    headers: str | None
 
 
 @dataclass(slots=True)
@@ -211,8 +213,8 @@ def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> 
 
 
 def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> DeadLetter:
-    appended_ms = max(record.timestamp, 0)
-    return DeadLetter(partition, record.offset, error.code, error.detail, record.key, record.value, appended_ms)
+    kept = (record.key, record.value, max(record.timestamp, 0), headers_json(record))
+    return DeadLetter(partition, record.offset, error.code, error.detail, *kept)
 
 
 class _RowEncoder:

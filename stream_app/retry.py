@@ -46,7 +46,5 @@ class Patience:
                 return await work()
             except UnavailableError as error:
                 self._retried(error.label)
-                log.warning(
-                    f"{error.dependency} is away; nothing is acknowledged until it is back", extra={"why": str(error)}
-                )
+                log.warning(f"{error.trouble}; nothing is acknowledged until it is over", extra={"why": str(error)})
                 await asyncio.sleep(self._backoff.delay_s(attempt, self._randomness))

@@ -24,15 +24,26 @@ FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
 WHERE c.topic = $1 AND c.partition = v.p"""
 
 # At the end of a partition: all that was appended before this time is stored. True for whoever says it, so no fence.
-# Of a database that was set back it says how far, and moves nothing.
+# A row that a window holds is passed over: that window moves it, and waiting could become waiting in a circle.
 MOVE_STORED_UNTIL: Final = """
-UPDATE consumer_offsets AS c
-SET stored_until = CASE WHEN c.next_offset >= v.o THEN greatest(c.stored_until, to_timestamp(v.ms / 1000.0))
-                   ELSE c.stored_until END,
-    worker = $5, updated_at = clock_timestamp()
-FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
-WHERE c.topic = $1 AND c.partition = v.p
-RETURNING c.partition, c.next_offset"""
+WITH free AS (
+    SELECT c.partition, v.ms FROM consumer_offsets c
+    JOIN unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms) ON c.partition = v.p
+    WHERE c.topic = $1 AND c.next_offset >= v.o ORDER BY c.partition FOR UPDATE OF c SKIP LOCKED
+), moved AS (
+    UPDATE consumer_offsets AS c
+    SET stored_until = greatest(c.stored_until, to_timestamp(free.ms / 1000.0)), worker = $5,
+        updated_at = clock_timestamp()
+    FROM free WHERE c.topic = $1 AND c.partition = free.partition
+)
+SELECT partition, next_offset FROM consumer_offsets WHERE topic = $1 AND partition = ANY($2::int[])"""
+
+# pg_blocking_pids knows whom $1 waits for at this moment. Ending is no condition: those are tried in any order.
+END_FROZEN: Final = """
+SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_s, pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE pid = ANY(pg_blocking_pids($1)) AND application_name = $2 AND usename = current_user
+AND xact_start < clock_timestamp() - make_interval(secs => $3)"""
 
 # Rows are locked in one order, so that two workers never wait in a circle: sorted within a table, and the tables in the
 # order of the last SELECT's branches, which run one after the other. The counts without source come last: all workers
@@ -76,10 +87,10 @@ INSERT INTO log_foreign_ids (bucket) SELECT to_timestamp(h * 3600) FROM unnest($
 ON CONFLICT (bucket) DO NOTHING"""
 
 ADD_DEAD_LETTERS: Final = """
-INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at)
-SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0)
-FROM unnest($2::int[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[])
-     AS v (p, o, r, d, k, b, ms)
+INSERT INTO dead_letters (topic, partition, "offset", reason, detail, key, payload, appended_at, headers)
+SELECT $1, p, o, r, d, k, b, to_timestamp(ms / 1000.0), h::json
+FROM unnest($2::int[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[], $9::text[])
+     AS v (p, o, r, d, k, b, ms, h)
 ON CONFLICT (topic, partition, "offset") DO NOTHING"""
 
 ADD_OFFSET_GAPS: Final = """

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from stream_app import statements as sql
 from stream_app.figures import StreamFigures
-from stream_app.outcomes import StoreUnavailableError, UnavailableError
+from stream_app.outcomes import StoreBusyError, StoreUnavailableError, UnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror
@@ -117,7 +117,8 @@ class Upkeep:
             try:
                 await work()
             except UnavailableError as error:
-                self.store_answers &= not isinstance(error, StoreUnavailableError)
+                if isinstance(error, StoreUnavailableError) and not isinstance(error, StoreBusyError):
+                    self.store_answers = False
                 log.warning(f"upkeep waits for {error.dependency}", extra={"why": str(error)})
             except Exception:
                 # Upkeep must not take the windows down with it; the watchdog sees to a worker that stands still.
@@ -164,4 +165,5 @@ class Upkeep:
     async def _keep_tables(self) -> None:
         await self._keeping.days.make_ahead()
         await self._keeping.silent.fold()
+        await self._keeping.closed_days.make_of_default()
         await self._keeping.closed_days.index_closed()

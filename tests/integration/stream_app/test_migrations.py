@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
-from stream_app.migrate import MIGRATIONS
+from stream_app.migrate import _ADVISORY_LOCK, MIGRATIONS, run
 from tests.contract.stores import PostgresAdapter, write
 from tests.fakes.kafka_records import record
 from tests.integration.stream_app.conftest import Observer
@@ -20,6 +22,40 @@ MOVE_OFFSETS_0001 = "UPDATE consumer_offsets SET next_offset = next_offset + 1"
 async def apply(connection: Observer, name: str) -> None:
     async with connection.transaction():
         await connection.execute((MIGRATIONS / name).read_text())
+
+
+async def test_a_migration_that_was_killed_locks_out_no_later_one(
+    observer: Observer, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await observer.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+
+    async with asyncio.timeout(8):
+        assert await asyncio.to_thread(run, stack.settings.postgres) == 0
+
+    assert capsys.readouterr().out == "the tables are up to date\n"
+    assert await observer.fetchval("SELECT count(*) FROM yoyo_lock") == 0
+
+
+async def test_a_migration_waits_for_the_one_under_way(
+    observer: Observer, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await observer.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
+    await observer.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+    waiting = asyncio.create_task(asyncio.to_thread(run, stack.settings.postgres))
+    async with asyncio.timeout(20):
+        while True:
+            if await observer.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                break
+            await asyncio.sleep(0.02)
+    assert await observer.fetchval("SELECT count(*) FROM yoyo_lock") == 1
+
+    await observer.execute("SELECT pg_advisory_unlock_all()")
+
+    assert await waiting == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting for another `threatlog migrate`",
+        "the tables are up to date",
+    ]
 
 
 async def test_counts_without_source_are_made_from_what_is_there(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -59,7 +61,11 @@ async def test_rows_in_the_default_partition_move_when_their_day_gets_its_own(po
     )
     before = await postgres.rows()
 
-    await days_of(postgres, TODAY + timedelta(days=3)).ensure({day(TODAY), day(TODAY) + 4})
+    days = days_of(postgres, TODAY + timedelta(days=3))
+    await days.ensure({day(TODAY), day(TODAY) + 4})
+    assert set(days.put_off()) == {day(TODAY), day(TODAY) + 4}
+    assert await tables_of(postgres) == ["logs_default"]
+    await days.make_of_default()
 
     assert await tables_of(postgres) == ["logs_20261124", "logs_20261128", "logs_default"]
     assert await postgres.rows() == before
@@ -71,6 +77,94 @@ async def test_a_duplicate_of_a_row_that_moved_is_still_one(postgres: PostgresAd
     await days_of(postgres, TODAY).ensure({day(TODAY)})
 
     assert (await write(postgres, client_event(1, "second"))).duplicates == 1
+
+
+@pytest.mark.integration
+async def test_a_window_does_not_wait_for_a_reader_of_the_default_partition(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    days = days_of(postgres, TODAY)
+    async with observer.transaction():
+        await observer.execute("SELECT FROM logs")
+        await days.ensure({day(TODAY)})
+        assert set(days.put_off()) == {day(TODAY)}
+        await write(postgres, record(0))
+        # Upkeep waits for five seconds, and has other work to do.
+        await days.make_of_default()
+        assert await tables_of(postgres) == ["logs_default"]
+
+    await days.make_of_default()
+    await write(postgres, record(1))
+
+    assert await tables_of(postgres) == ["logs_20261124"]
+    assert len(await postgres.rows()) == 2
+
+
+@pytest.mark.integration
+async def test_a_day_that_was_put_off_is_tried_again_a_minute_later(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    now = TODAY
+    days = DayPartitions(postgres.store, 30, 2, lambda: now)
+    async with observer.transaction():
+        await observer.execute("SELECT FROM logs")
+        await days.ensure({day(TODAY)})
+    await days.ensure({day(TODAY)})
+    assert set(days.put_off()) == {day(TODAY)}
+
+    now += timedelta(minutes=1)
+    await days.ensure({day(TODAY)})
+
+    assert not days.put_off()
+    await write(postgres, record(0))
+    assert await tables_of(postgres) == ["logs_20261124"]
+
+
+class AfterTheMove:
+    """A store's connection that lets something happen after the first rows have moved."""
+
+    def __init__(self, store: PostgresStore, happens: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._happens: Callable[[], Awaitable[object]] | None = happens
+        self._connection: Observer | None = None
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AfterTheMove]:
+        async with self._store.session() as self._connection:
+            yield self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def execute(self, statement: str, *arguments: Any, **options: Any) -> str:
+        assert self._connection is not None
+        answer = await self._connection.execute(statement, *arguments, **options)
+        if "DELETE FROM logs_default" in statement and self._happens:
+            happens, self._happens = self._happens, None
+            await happens()
+        return answer
+
+
+@pytest.mark.integration
+async def test_a_row_that_comes_while_its_day_is_filled_neither_waits_nor_is_lost(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
+    await write(postgres, record(0), record(1))
+    seen = []
+
+    async def another_comes() -> None:
+        seen.append(await observer.fetchval("SELECT count(*) FROM logs"))
+        await write(postgres, record(2))
+        seen.append(await observer.fetchval("SELECT count(*) FROM logs"))
+
+    slow = PostgresStore(stack.settings.postgres, TOPIC, "worker-2")
+    async with asyncio.timeout(20):
+        await DayPartitions(AfterTheMove(slow, another_comes), 30, 2, lambda: TODAY).make_of_default()
+
+    assert seen == [2, 3]
+    assert await tables_of(postgres) == ["logs_20261124"]
+    assert len(await postgres.rows()) == 3
+    await slow.close()
 
 
 @pytest.mark.integration
@@ -87,6 +181,14 @@ async def test_two_workers_may_make_the_same_partition_at_once(postgres: Postgre
     )
     assert len(found) == 5
     await other.close()
+
+
+async def until_one_waits(postgres: PostgresAdapter) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if await postgres.store.fetch("SELECT FROM pg_locks WHERE NOT granted"):
+                return
+            await asyncio.sleep(0.02)
 
 
 async def source_indexes(postgres: PostgresAdapter) -> list[str]:
@@ -121,7 +223,9 @@ async def test_only_one_worker_at_a_time_indexes(postgres: PostgresAdapter, obse
 
 
 @pytest.mark.integration
-async def test_an_index_whose_build_was_cut_off_is_built_anew(postgres: PostgresAdapter, observer: Observer) -> None:
+async def test_an_index_whose_build_was_cut_off_is_built_anew(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
     await days_of(postgres, TODAY).ensure({day(TODAY) - 1})
     await days_of(postgres, TODAY).index_closed()
     superuser = await asyncpg.connect(
@@ -135,7 +239,16 @@ async def test_an_index_whose_build_was_cut_off_is_built_anew(postgres: Postgres
     )
     await superuser.close()
 
-    await days_of(postgres, TODAY).index_closed()
+    slow = PostgresStore(stack.settings.postgres, TOPIC, "worker-2")
+    async with observer.transaction():
+        await observer.execute("SELECT FROM logs")
+        building = asyncio.create_task(DayPartitions(slow, 30, 2, lambda: TODAY).index_closed())
+        await until_one_waits(postgres)
+        # A window does not queue behind the drop, which waits for the reader.
+        async with asyncio.timeout(5):
+            await write(postgres, record(0, timestamp="2026-11-23T10:00:00Z"))
+    await building
+    await slow.close()
 
     assert await observer.fetchval(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = 'logs_20261123_source_ts'::regclass"

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 from ingest_gateway.contract import unix_us
-from stream_app.outcomes import Loss, OffsetsMovedError, StoreUnavailableError
+from stream_app.chunks import LOG_APPEND_TIME, BufferedEvents, Chunk, Record
+from stream_app.fence import fence
+from stream_app.outcomes import Loss, OffsetsMovedError, StoreBusyError, StoreUnavailableError, Window
 from stream_app.postgres_store import PostgresStore
+from stream_app.prepare import COPY_HEADER, LOG_COLUMNS, prepare
 from tests.contract.stores import (
     PostgresAdapter,
     write,
 )
-from tests.fakes.kafka_records import NOON_MS, TOPIC, FakeRecord, chunk, record, window
+from tests.fakes.kafka_records import LIMITS, NOON_MS, TOPIC, FakeRecord, chunk, record, window
 from tests.servers import Stack
 
 Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -120,6 +127,89 @@ async def test_a_new_owner_finds_what_the_old_owners_late_transaction_stored(
     await zombie.close()
 
 
+class HalfCopy:
+    """A worker that stops in the middle of its COPY, holding the row of its partition."""
+
+    def __init__(self, connection: Observer) -> None:
+        self._connection = connection
+        self.holds = asyncio.Event()
+        self.work = asyncio.create_task(self._copy())
+
+    async def _copy(self) -> None:
+        async with self._connection.transaction():
+            await self._connection.execute("SELECT FROM consumer_offsets FOR UPDATE")
+            await self._connection.copy_to_table(
+                "logs", source=self._half(), columns=list(LOG_COLUMNS), format="binary"
+            )
+
+    async def _half(self) -> AsyncIterator[bytes]:
+        yield COPY_HEADER
+        self.holds.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("application", ["threatlog-stream", "psql"])
+async def test_a_worker_frozen_in_a_copy_is_ended_by_its_heir_and_nobody_else_is(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack, application: str
+) -> None:
+    start = await postgres.positions({0: 0})
+    await observer.execute(f"SET application_name = '{application}'")
+    frozen = HalfCopy(observer)
+    await frozen.holds.wait()
+    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.5, frozen_after_s=0.5)
+
+    async with asyncio.timeout(20):
+        if application == "psql":
+            with pytest.raises(StoreUnavailableError, match="lock timeout"):
+                await heir.write(window([chunk(0, range(5))], start))
+            assert not observer.is_closed()
+        else:
+            stored = await heir.write(window([chunk(0, range(5))], start))
+            assert len(stored.rows) == 5
+
+    frozen.work.cancel()
+    await asyncio.gather(frozen.work, return_exceptions=True)
+    await heir.close()
+
+
+@pytest.mark.integration
+async def test_a_transaction_that_is_young_is_waited_for(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
+    start = await postgres.positions({0: 0})
+    await observer.execute("SET application_name = 'threatlog-stream'")
+    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.2)
+    async with observer.transaction():
+        await observer.execute("SELECT FROM consumer_offsets FOR UPDATE")
+        with pytest.raises(StoreBusyError):
+            await heir.write(window([chunk(0, range(5))], start))
+    await heir.close()
+
+
+@pytest.mark.integration
+async def test_moving_stored_until_passes_over_what_a_window_holds(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    await postgres.positions({0: 0, 1: 0})
+
+    async with observer.transaction():
+        await observer.execute("SELECT FROM consumer_offsets WHERE partition = 0 FOR UPDATE")
+        found = await postgres.store.move_stored_until({0: (0, NOON_MS), 1: (0, NOON_MS)})
+
+    assert found == {0: 0, 1: 0}
+    rows = await postgres.store.fetch("SELECT partition, stored_until FROM consumer_offsets")
+    assert {r["partition"]: unix_us(r["stored_until"]) // 1000 for r in rows} == {0: 0, 1: NOON_MS}
+
+
+@pytest.mark.integration
+async def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_away(postgres: PostgresAdapter) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await postgres.store.execute("SELECT $1::int", "no number")
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await postgres.store.fetch("SELECT $1::int")
+
+
 @pytest.mark.integration
 async def test_a_connection_that_was_cut_is_unavailable_once_and_opened_anew(
     postgres: PostgresAdapter, observer: Observer
@@ -166,3 +256,28 @@ async def test_a_database_that_does_not_exist_yet_is_unavailable(stack: Stack) -
 
     with pytest.raises(StoreUnavailableError):
         await absent.positions({0: 0})
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWithHeaders:
+    """As aiokafka's parser makes it."""
+
+    offset: int
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    key: bytes | None = None
+    timestamp: int = NOON_MS
+    timestamp_type: int | None = LOG_APPEND_TIME
+
+
+@pytest.mark.integration
+async def test_a_dead_letter_keeps_its_records_headers(postgres: PostgresAdapter) -> None:
+    headers = [("traceparent", b"00-4bf9"), ("x", b"\xff\x00"), ("x", None), ("\0", b"")]
+    await postgres.positions({0: 0})
+    records: list[Record] = [RecordWithHeaders(0, b"?", headers), RecordWithHeaders(1, b"?", []), FakeRecord(2, b"?")]
+    fenced = fence([Chunk(TOPIC, 0, 0, records, BufferedEvents())], {0: 0})
+    await postgres.write(Window(fenced, prepare(TOPIC, fenced.spans, LIMITS)))
+
+    found = await postgres.store.fetch('SELECT headers FROM dead_letters ORDER BY "offset"')
+    kept = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
+    assert [row["headers"] and json.loads(row["headers"]) for row in found] == [kept, None, None]

@@ -95,7 +95,9 @@ async def test_an_idle_worker_whose_database_is_set_back_fills_it_again(make_sta
     await tables.wait_count(20)
     await eventually(lambda: RedisKeysOf(stack).equals(tables), "Redis equals the tables")
     # One partition is set back, the other is not known any more.
-    await tables.fetch("TRUNCATE logs, log_rollup_minute, log_rollup_hour, log_rollup_total")
+    await tables.fetch(
+        "TRUNCATE logs, log_rollup_minute, log_rollup_hour, log_rollup_total, log_count_minute, log_count_hour"
+    )
     await tables.fetch(
         "WITH gone AS (DELETE FROM consumer_offsets WHERE partition = 1)"
         " UPDATE consumer_offsets SET next_offset = 0, counted_offset = 0 WHERE partition = 0"

@@ -22,7 +22,10 @@ class Counted:
     def __init__(self) -> None:
         self.now_s = NOON_MS / 1000
         self.registry = CollectorRegistry()
-        self.figures = StreamFigures(self.registry, lambda: self.now_s, lambda: range(TODAY - 30, TODAY + 3))
+        self.put_off: set[int] = set()
+        self.figures = StreamFigures(
+            self.registry, lambda: self.now_s, lambda: range(TODAY - 30, TODAY + 3), lambda: self.put_off
+        )
 
     def take(self, *records: FakeRecord, refused: int = 0, duplicates: int = 0) -> None:
         made = window([chunk(0, records)], {0: records[0].offset})
@@ -120,6 +123,16 @@ def test_events_outside_every_partition_are_counted_by_reason() -> None:
 
     assert counted.metric("default_partition_events_total", reason="too_old") == 1
     assert counted.metric("default_partition_events_total", reason="too_new") == 2
+
+
+def test_events_of_a_day_that_was_put_off_are_counted_as_in_the_default_partition() -> None:
+    counted = Counted()
+    counted.put_off = {TODAY - 1, TODAY - 31}
+    stamps = ("1999-01-01T00:00:00Z", "2026-11-22T23:59:59Z", "2026-11-23T00:00:00Z", "2026-11-23T23:59:59Z")
+    counted.take(*(record(n, timestamp=stamp) for n, stamp in enumerate((*stamps, "2026-11-24T00:00:00Z"))))
+
+    assert counted.metric("default_partition_events_total", reason="not_made_yet") == 2
+    assert counted.metric("default_partition_events_total", reason="too_old") == 1
 
 
 def test_a_window_without_rows_counts_nothing_outside() -> None:

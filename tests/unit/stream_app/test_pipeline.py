@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ingest_gateway.contract import RejectedEventError
-from stream_app.outcomes import ConfigurationFaultError, StoreUnavailableError
+from stream_app.outcomes import ConfigurationFaultError, StoreBusyError, StoreUnavailableError
 from tests.fakes.kafka_records import NOON_MS, FakeRecord, chunk, record
 from tests.unit.stream_app.pipeline_bench import Bench, quiet, until
 
@@ -54,7 +54,7 @@ async def test_an_unavailable_store_is_tried_again_for_ever_without_acknowledgin
     assert bench.failures == []
 
 
-async def test_missing_day_partitions_are_waited_for_as_well() -> None:
+async def test_postgresql_is_waited_for_when_days_are_looked_up_as_well() -> None:
     bench = Bench()
     await bench.start(p0=0)
     bench.days.troubles = [AWAY] * 3
@@ -63,6 +63,17 @@ async def test_missing_day_partitions_are_waited_for_as_well() -> None:
     await until(lambda: bench.acknowledged)
 
     assert len(bench.days.asked) == 4
+
+
+async def test_a_lock_that_others_hold_is_not_called_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    await bench.start(p0=0)
+    bench.store.troubles = [StoreBusyError("lock timeout"), AWAY]
+
+    await bench.deliver(chunk(0, [0]))
+    await until(lambda: bench.acknowledged)
+
+    assert [message.split(";")[0] for message in caplog.messages] == ["PostgreSQL is busy", "PostgreSQL is away"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), RejectedEventError("x", "y"), TimeoutError()])
@@ -203,58 +214,6 @@ async def test_the_next_window_is_prepared_while_one_is_written_and_written_afte
     await until(lambda: len(bench.acknowledged) == 2)
 
     assert [line for line in bench.journal if line.startswith("store")] == ["store [(0, 2)]", "store [(0, 4)]"]
-
-
-async def test_draining_lets_the_window_under_way_end_and_takes_no_more() -> None:
-    bench = Bench(batch_size=2)
-    await bench.start(p0=0)
-    bench.store.gate = asyncio.Event()
-    await bench.deliver(chunk(0, range(2)), chunk(0, range(2, 4)))
-    await until(lambda: "writing" in bench.journal)
-
-    draining = asyncio.ensure_future(bench.pipeline.drain())
-    await quiet()
-    assert not draining.done()
-    bench.store.gate.set()
-    await draining
-    await quiet()
-
-    assert bench.acknowledged == [(0, 2)]
-    assert bench.store.offsets == {0: 2}
-    assert not bench.pipeline.is_writing
-
-
-async def test_a_window_that_was_given_up_with_the_event_loop_is_left_unfinished() -> None:
-    bench = Bench()
-    await bench.start(p0=0)
-    bench.store.gate = asyncio.Event()
-    await bench.deliver(chunk(0, range(2)))
-    await until(lambda: "writing" in bench.journal)
-    assert bench.pipeline.left_unfinished
-
-    (writing,) = [task for task in asyncio.all_tasks() if task.get_name() == "write"]
-    writing.cancel()
-    await quiet()
-
-    assert not bench.pipeline.is_writing
-    assert bench.pipeline.left_unfinished
-
-
-async def test_a_window_that_was_stored_leaves_nothing_unfinished() -> None:
-    bench = Bench()
-    await bench.start(p0=0)
-    await bench.deliver(chunk(0, range(2)))
-    await until(lambda: bench.acknowledged)
-    await quiet()
-
-    assert not bench.pipeline.left_unfinished
-
-
-async def test_draining_an_idle_pipeline_ends_at_once() -> None:
-    bench = Bench()
-    await bench.pipeline.drain()
-
-    assert not bench.pipeline.is_writing
 
 
 async def test_a_new_assignment_forgets_what_was_queued_for_the_old_one() -> None:

@@ -33,6 +33,7 @@ class FakeParts:
     checked: list[tuple[dict[int, int], dict[int, int]]] = field(default_factory=list)
     asked: list[list[int]] = field(default_factory=list)
     passed_over: list[dict[int, int]] = field(default_factory=list)
+    filled: int = 0
 
     def assigned(self) -> list[int]:
         return list(self.at_end)
@@ -68,6 +69,9 @@ class FakeParts:
 
     async def fold(self) -> None:
         self.folded += 1
+
+    async def make_of_default(self) -> None:
+        self.filled += 1
 
     async def index_closed(self) -> None:
         self.indexed += 1
@@ -138,7 +142,7 @@ async def test_trouble_of_any_kind_is_tried_again() -> None:
     upkeep = upkeep_of(parts, dict)
     upkeep.start()
     await until(lambda: parts.reports)
-    assert (parts.indexed, parts.folded) == (1, 1)
+    assert (parts.indexed, parts.folded, parts.filled) == (1, 1, 1)
     await upkeep.stop()
 
 

@@ -31,6 +31,9 @@ esac
 """
 
 
+_OF_MAKE = frozenset({"PYTHON", "MAKEFLAGS", "MAKELEVEL"})
+
+
 class Checkout:
     """A folder with what the installation needs, and a Python of the test's own."""
 
@@ -54,7 +57,8 @@ class Checkout:
     def make(self, version: str | None = "3.11.7") -> subprocess.Popen[str]:
         """`make .venv/.installed`, started."""
         python = [] if version is None else [f"PYTHON={self.folder}/python-{version}/python"]
-        environment = {name: value for name, value in os.environ.items() if name not in {"PYTHON", "MAKEFLAGS"}}
+        # Also where `make` runs these tests.
+        environment = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
         process = subprocess.Popen(
             ["make", ".venv/.installed", *python],
             cwd=self.folder,

@@ -165,12 +165,19 @@ def _policy(settings: Settings) -> Policy:
     return Policy(settings.kafka.topic, ingestion.batch_size, ingestion.batch_timeout, limits)
 
 
+def _mirror(settings: Settings, source: PostgresSnapshots, figures: StreamFigures) -> RedisMirror:
+    keys = RedisKeys(settings.redis.key_prefix)
+    return RedisMirror(connect(settings.redis), keys, source, time.time, figures)
+
+
 def _build(settings: Settings) -> _Worker:
     from stream_app.faust_app import build_app
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
-    window_store, upkeep_store, slow_store = (PostgresStore(settings.postgres, topic, name) for _ in range(3))
+    window_store, upkeep_store, slow_store, mirror_store = (
+        PostgresStore(settings.postgres, topic, name) for _ in range(4)
+    )
     window_days, upkeep_days, closed_days = (
         DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
         for store in (window_store, upkeep_store, slow_store)
@@ -179,12 +186,7 @@ def _build(settings: Settings) -> _Worker:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
-    mirror = RedisMirror(
-        connect(settings.redis),
-        RedisKeys(settings.redis.key_prefix),
-        PostgresSnapshots(upkeep_store, topic),
-        time.time,
-    )
+    mirror = _mirror(settings, PostgresSnapshots(mirror_store, topic), figures)
     kafka = KafkaLog(topic)
     pipeline = Pipeline(
         _policy(settings),

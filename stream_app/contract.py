@@ -25,6 +25,7 @@ PROCESS_METRICS_FOLDED: Final = "process_metrics_folded"  # how much of a proces
 # Redis holds only what can be rebuilt from PostgreSQL.
 RECENT_EVENTS: Final = 1000  # newest by event time, kept overall and for each severity
 MINUTE_COUNTS_KEPT_S: Final = 26 * 3600
+MINUTE_COUNTS_AHEAD_S: Final = 26 * 3600  # minutes further ahead are in PostgreSQL alone
 # Larger events stand in the recent lists as a stub; the reader fetches the row by (timestamp, id).
 MAX_RECENT_MEMBER_BYTES: Final = 16 * 1024
 # An event dated further ahead would sit on top of every recent list; it is found by a query instead.
@@ -72,7 +73,7 @@ class RedisKeys:
     counts:total                 sorted set, the same members, score the absolute count over all time
     recent:all, recent:sev:<n>   sorted sets, score the event's time in microseconds, member the event as JSON
     stored_until                 hash, Kafka partition -> microseconds: the lists hold everything appended before it
-    seeded                       present while counts and lists are whole; absent after Redis was emptied
+    seeded                       present once counts and lists are whole; absent after Redis was emptied
     """
 
     prefix: str

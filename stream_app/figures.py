@@ -47,7 +47,7 @@ class StreamFigures:
         self.stored = counter("stored_events", "events stored")
         self.duplicates = counter("duplicate_events", "events left out since the same timestamp and id is stored")
         self.dead = counter("dlq_events", "records kept as dead letters", "reason")
-        self.discarded = counter("discarded_events", "events dropped; must stay 0")
+        self.rebuilds = counter("redis_rebuilds", "times that Redis was filled from PostgreSQL")
         self.gaps = counter("offset_gap_events", "records that Kafka no longer had before they were stored")
         self.outside = counter("default_partition_events", "events dated outside every day partition", "reason")
         self.mostly_bad = counter(
@@ -120,8 +120,12 @@ class StreamFigures:
                 self.outside.labels("not_made_yet").inc(end - first)
 
     def retried(self, dependency: str) -> None:
-        """PostgreSQL or Kafka was away."""
+        """PostgreSQL, Kafka or Redis was away."""
         self.retries.labels(dependency).inc()
+
+    def rebuilt(self) -> None:
+        """Redis holds all it should again."""
+        self.rebuilds.inc()
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """Kafka no longer had these offsets."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,7 +17,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ingest_gateway.contract import SEVERITIES
-from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys
+from stream_app.contract import (
+    MAX_RECENT_AHEAD_S,
+    MINUTE_COUNTS_AHEAD_S,
+    MINUTE_COUNTS_KEPT_S,
+    RECENT_EVENTS,
+    RedisKeys,
+)
+from stream_app.mirror_parts import MirrorFigures, Snapshot, SnapshotSource
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
 
@@ -32,6 +38,10 @@ log = logging.getLogger(__name__)
 COMMAND_TIMEOUT_S = 1.0
 # A frozen Redis holds a window up for COMMAND_TIMEOUT_S, then none for this long.
 _RETRY_AFTER_S = 3.0
+# A rebuild of a large database goes on beside the windows; a small one is done in this time, and windows wait for it.
+_WAITED_FOR_S = 0.5
+# Members in one command's turn: a day of counts at once kept the event loop and Redis from all else for a second.
+_MEMBERS_A_TURN = 2000
 # Under a backlog most recent events are pushed out again at once; telling Redis
 # of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
 TOGETHER_WITHIN_S = 1.0
@@ -39,22 +49,6 @@ TOGETHER_WITHIN_S = 1.0
 FEW_EVENTS = 500
 # Readers turn to PostgreSQL when `stored_until` is older than a few seconds.
 CATCHING_UP_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that Redis holds, as PostgreSQL has it. Members are as `recent_event` makes them."""
-
-    minute_counts: Mapping[int, Mapping[str, int]]
-    total_counts: Mapping[str, int]
-    recent: Mapping[int | None, Sequence[tuple[bytes, int]]]  # severity (None: all) -> (member, time in us)
-    stored_until_us: Mapping[int, int]
-
-
-class SnapshotSource(Protocol):
-    """Reads a Snapshot from PostgreSQL. Raises StoreUnavailableError."""
-
-    async def snapshot(self, now_s: float) -> Snapshot: ...
 
 
 def connect(settings: configuration.Redis) -> Redis:
@@ -76,19 +70,37 @@ def _literally(text: str) -> str:
     return re.sub(r"[\\*?\[\]]", lambda found: f"\\{found[0]}", text)
 
 
-class RedisMirror:
-    """Keeps the keys of RedisKeys true, or absent."""
+def _in_turns(counts: Mapping[str, int]) -> Iterator[dict[Any, Any]]:
+    """The counts in parts of at most _MEMBERS_A_TURN."""
+    items = list(counts.items())
+    for start in range(0, len(items), _MEMBERS_A_TURN):
+        yield dict(items[start : start + _MEMBERS_A_TURN])
 
-    def __init__(self, client: Redis, keys: RedisKeys, source: SnapshotSource, now_s: Callable[[], float]) -> None:
+
+class RedisMirror:
+    """Keeps the keys of RedisKeys true, or `seeded` absent."""
+
+    def __init__(
+        self,
+        client: Redis,
+        keys: RedisKeys,
+        source: SnapshotSource,
+        now_s: Callable[[], float],
+        figures: MirrorFigures,
+    ) -> None:
         self._client = client
         self._keys = keys
         self._source = source
         self._now_s = now_s
+        self._figures = figures
         self._stale = True
         self._set_back = False
         self._away_until_s = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._pending = Pending()
+        # Times that a rebuild under way has yet to make true.
+        self._held_until = Pending()
+        self._rebuilding: asyncio.Task[None] | None = None
         self._told_s = 0.0
         self._caught_up_s = 0.0
 
@@ -137,25 +149,57 @@ class RedisMirror:
         async with self._one_at_a_time:
             pending, self._pending = self._pending, Pending()
             self._told_s = self._now_s()
-            await self._attempt(pending, self._told_s)
+            if self._told_s < self._away_until_s:
+                self._stale = True
+                return
+            try:
+                async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                    await self._attempt(pending, int(self._told_s))
+            except (RedisError, OSError, TimeoutError) as error:
+                self._failed("Redis is away; answers come from PostgreSQL until it is back", error)
+        await self._wait_for_rebuild()
 
-    async def _attempt(self, pending: Pending, now_s: float) -> None:
-        if now_s < self._away_until_s:
-            self._stale = True
-            return
+    async def _attempt(self, pending: Pending, now_s: int) -> None:
+        """Counts are absolute and events set members, so they may be told beside a rebuild. The times may not: they say
+        that the lists are whole."""
+        is_whole = self._rebuilding is None and not self._stale and await self._client.exists(self._keys.seeded)
+        pipe = self._client.pipeline(transaction=True)
+        self._add(pipe, pending, now_s)
+        if is_whole:
+            self._move_until(pipe, pending.until_us)
+        else:
+            self._held_until.move_until({partition: us // 1000 for partition, us in pending.until_us.items()})
+        if len(pipe):
+            await pipe.execute()
+        if not is_whole and self._rebuilding is None:
+            self._rebuilding = asyncio.create_task(self._rebuild(), name="rebuild of Redis")
+
+    async def _wait_for_rebuild(self) -> None:
+        if self._rebuilding is not None:
+            await asyncio.wait({self._rebuilding}, timeout=_WAITED_FOR_S)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self._stale = True
+        self._away_until_s = self._now_s() + _RETRY_AFTER_S
+        self._figures.retried("redis")
+        log.warning(what, extra={"why": repr(error)})
+
+    async def _rebuild(self) -> None:
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S * 5):
-                if self._set_back:
-                    await self._empty()
-                if self._stale or not await self._client.exists(self._keys.seeded):
-                    await self._rebuild(now_s)
-                pipe = self._client.pipeline(transaction=True)
-                self._add(pipe, pending, int(now_s))
-                await pipe.execute()
-        except (RedisError, OSError, TimeoutError, StoreUnavailableError) as error:
-            self._stale = True
-            self._away_until_s = now_s + _RETRY_AFTER_S
-            log.warning("Redis is away; answers come from PostgreSQL until it is back", extra={"why": repr(error)})
+            if self._set_back:
+                await self._empty()
+            # Before the reading: what is marked stale while it goes on is not in it.
+            self._stale = False
+            snapshot = await self._source.snapshot(self._now_s())
+            await self._put(snapshot)
+            if not self._stale:
+                await self._finish(snapshot)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("Redis cannot be rebuilt; answers come from PostgreSQL until it is", error)
+        except StoreUnavailableError as error:
+            self._failed(f"{error.trouble}, so Redis is rebuilt later", error)
+        finally:
+            self._rebuilding = None
 
     async def _empty(self) -> None:
         """Before the snapshot is read: what another worker tells meanwhile is in the snapshot, or told after this."""
@@ -164,41 +208,58 @@ class RedisMirror:
         await self._client.delete(keys.seeded, keys.total_counts, keys.stored_until, *lists)
         async for key in self._client.scan_iter(match=_literally(keys.minute_counts_prefix) + "*", count=1000):
             await self._client.delete(key)
+        # Another worker may have finished a rebuild meanwhile, whose minutes went with the others.
+        await self._client.delete(keys.seeded)
         self._set_back = False
 
-    async def _rebuild(self, now_s: float) -> None:
-        """Every value is absolute or a set member, so other workers may write at the same time."""
-        # Before the reading: what is marked stale while it goes on is not in it.
-        self._stale = False
-        snapshot = await self._source.snapshot(now_s)
-        keys = self._keys
-        pipe = self._client.pipeline(transaction=True)
-        expires_s = int(now_s) + MINUTE_COUNTS_KEPT_S
-        for minute, counts in snapshot.minute_counts.items():
-            pipe.zadd(keys.minute_counts(minute), dict(counts), gt=True)
-            pipe.expireat(keys.minute_counts(minute), max(minute * 60 + MINUTE_COUNTS_KEPT_S, expires_s - 3600))
-        if snapshot.total_counts:
-            pipe.zadd(keys.total_counts, dict(snapshot.total_counts), gt=True)
+    async def _put(self, snapshot: Snapshot) -> None:
+        """The lists first, since readers use them; then the counts, in turns with everything else."""
+        keys, now_s = self._keys, int(self._now_s())
         for severity, members in snapshot.recent.items():
+            pipe = self._client.pipeline(transaction=True)
             self._push(pipe, keys.recent if severity is None else keys.recent_of(severity), members)
-        self._move_until(pipe, snapshot.stored_until_us)
-        pipe.set(keys.seeded, "1")
+            if len(pipe):
+                await pipe.execute()
+        for some in _in_turns(snapshot.total_counts):
+            await self._client.zadd(keys.total_counts, some, gt=True)
+        for minute, counts in snapshot.minute_counts.items():
+            if self._is_kept(minute, now_s):
+                for some in _in_turns(counts):
+                    await self._client.zadd(keys.minute_counts(minute), some, gt=True)
+                await self._client.expire(keys.minute_counts(minute), self._kept_s(minute, now_s))
+
+    async def _finish(self, snapshot: Snapshot) -> None:
+        until_us, self._held_until = self._held_until, Pending()
+        until_us.move_until({partition: us // 1000 for partition, us in snapshot.stored_until_us.items()})
+        pipe = self._client.pipeline(transaction=True)
+        self._move_until(pipe, until_us.until_us)
+        pipe.set(self._keys.seeded, "1")
         await pipe.execute()
+        self._figures.rebuilt()
         log.info("rebuilt counters and recent events in Redis")
+
+    @staticmethod
+    def _is_kept(minute: int, now_s: int) -> bool:
+        """Neither long ago nor far ahead: a sender may date an event in the year 9999."""
+        return -MINUTE_COUNTS_KEPT_S <= minute * 60 - now_s <= MINUTE_COUNTS_AHEAD_S
+
+    @staticmethod
+    def _kept_s(minute: int, now_s: int) -> int:
+        """From now on. The same by whichever way it is told, so that no count goes before its minute does."""
+        return max(minute * 60 - now_s, -3600) + MINUTE_COUNTS_KEPT_S
 
     def _add(self, pipe: Pipeline, pending: Pending, now_s: int) -> None:
         keys = self._keys
         for minute, counts in pending.minute_counts.items():
-            if minute * 60 >= now_s - MINUTE_COUNTS_KEPT_S:
+            if self._is_kept(minute, now_s):
                 pipe.zadd(keys.minute_counts(minute), counts, gt=True)
-                pipe.expire(keys.minute_counts(minute), MINUTE_COUNTS_KEPT_S)
+                pipe.expire(keys.minute_counts(minute), self._kept_s(minute, now_s))
         if pending.total_counts:
             pipe.zadd(keys.total_counts, pending.total_counts, gt=True)
         by_severity = {severity: pending.recent_of(severity) for severity in pending.severities()}
         self._push(pipe, keys.recent, newest([member for members in by_severity.values() for member in members]))
         for severity, members in by_severity.items():
             self._push(pipe, keys.recent_of(severity), members)
-        self._move_until(pipe, pending.until_us)
 
     @staticmethod
     def _push(pipe: Pipeline, key: str, members: Sequence[tuple[bytes, int]]) -> None:
@@ -212,7 +273,9 @@ class RedisMirror:
             pipe.hset(self._keys.stored_until, mapping=values)
 
     async def close(self) -> None:
-        """Closes the client's connections."""
+        """Gives up a rebuild and closes the client's connections."""
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
         try:
             await asyncio.wait_for(self._client.aclose(), COMMAND_TIMEOUT_S)
         except (RedisError, OSError, TimeoutError):

@@ -8,10 +8,16 @@ import msgspec
 
 from ingest_gateway.contract import SEVERITIES, unix_us
 from stream_app import statements as sql
-from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, count_member
+from stream_app.contract import (
+    MAX_RECENT_AHEAD_S,
+    MINUTE_COUNTS_AHEAD_S,
+    MINUTE_COUNTS_KEPT_S,
+    RECENT_EVENTS,
+    count_member,
+)
+from stream_app.mirror_parts import Snapshot
 from stream_app.postgres_store import PostgresStore
 from stream_app.recent_event import RecentEvent, member
-from stream_app.redis_mirror import Snapshot
 
 
 class PostgresSnapshots:
@@ -27,7 +33,8 @@ class PostgresSnapshots:
         until = await self._store.fetch(sql.STORED_UNTIL, self._topic)
         minutes: dict[int, dict[str, int]] = {}
         oldest = now - timedelta(seconds=MINUTE_COUNTS_KEPT_S)
-        for row in await self._store.fetch(sql.MINUTE_COUNTS, oldest):
+        newest = now + timedelta(seconds=MINUTE_COUNTS_AHEAD_S)
+        for row in await self._store.fetch(sql.MINUTE_COUNTS, oldest, newest):
             counts = minutes.setdefault(row["minute"], {})
             counts[count_member(SEVERITIES[row["severity"]], row["source"])] = row["n"]
         totals = {
@@ -39,6 +46,10 @@ class PostgresSnapshots:
 
     async def _recent(self, now: datetime, severity: int | None) -> list[tuple[bytes, int]]:
         latest = now + timedelta(seconds=MAX_RECENT_AHEAD_S)
+        if severity is None:
+            rows = await self._store.fetch(sql.RECENT, latest, RECENT_EVENTS)
+        else:
+            rows = await self._store.fetch(sql.RECENT_OF_SEVERITY, latest, RECENT_EVENTS, severity)
         return [
             (
                 member(
@@ -54,5 +65,5 @@ class PostgresSnapshots:
                 ),
                 unix_us(row["ts"]),
             )
-            for row in await self._store.fetch(sql.RECENT, latest, severity, RECENT_EVENTS)
+            for row in rows
         ]

@@ -140,11 +140,25 @@ AND NOT EXISTS (SELECT FROM process_metrics m WHERE m.process = f.process)"""
 
 RECENT: Final = """
 SELECT id, ts, severity, source, message, attributes, received_at FROM logs
-WHERE ts <= $1 AND ($2::smallint IS NULL OR severity = $2) ORDER BY ts DESC, id DESC LIMIT $3"""
+WHERE ts <= $1 ORDER BY ts DESC, id DESC LIMIT $2"""
+
+# Of a severity: in the newest minutes that hold so many of it. Without them a rare one was looked for in every row.
+RECENT_OF_SEVERITY: Final = """
+WITH minutes AS (
+    SELECT bucket FROM (
+        SELECT bucket, sum(n) OVER (ORDER BY bucket DESC) - n AS newer FROM log_count_minute
+        WHERE severity = $3 AND bucket <= $1
+    ) AS counted WHERE newer < $2
+)
+SELECT l.* FROM minutes AS m CROSS JOIN LATERAL (
+    SELECT id, ts, severity, source, message, attributes, received_at FROM logs
+    WHERE ts >= m.bucket AND ts < m.bucket + interval '1 minute' AND ts <= $1 AND severity = $3
+    ORDER BY ts DESC, id DESC LIMIT $2
+) AS l ORDER BY l.ts DESC, l.id DESC LIMIT $2"""
 
 MINUTE_COUNTS: Final = """
 SELECT extract(epoch FROM bucket)::bigint / 60 AS minute, severity, source, n FROM log_rollup_minute
-WHERE bucket >= $1"""
+WHERE bucket BETWEEN $1 AND $2 ORDER BY bucket"""
 
 TOTAL_COUNTS: Final = "SELECT severity, source, n FROM log_rollup_total"
 

@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 
 from ingest_gateway.contract import SEVERITIES, moment_of
 from stream_app.contract import RECENT_EVENTS, RedisKeys, count_member
+from stream_app.mirror_parts import Snapshot
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.recent_event import RecentEvent, member
-from stream_app.redis_mirror import RedisMirror, Snapshot
+from stream_app.redis_mirror import RedisMirror
 from tests.fakes.kafka_records import NOON_MS, FakeRecord, chunk, window
 from tests.fakes.memory_mirror import MemoryMirror
 from tests.fakes.memory_store import MemoryStore
@@ -126,13 +127,28 @@ class MemoryMirrorAdapter:
         return self._mirror.stored_until_us
 
 
+class CountedFigures:
+    """Counts what a mirror tells of itself."""
+
+    def __init__(self) -> None:
+        self.retries: list[str] = []
+        self.rebuilds = 0
+
+    def retried(self, dependency: str) -> None:
+        self.retries.append(dependency)
+
+    def rebuilt(self) -> None:
+        self.rebuilds += 1
+
+
 class RedisMirrorAdapter:
     """Redis."""
 
     def __init__(self, client: Redis, prefix: str, snapshots: MemorySnapshots, clock: Clock) -> None:
         self.client: Any = client
         self.keys = RedisKeys(prefix)
-        self.mirror = RedisMirror(client, self.keys, snapshots, clock)
+        self.figures = CountedFigures()
+        self.mirror = RedisMirror(client, self.keys, snapshots, clock, self.figures)
         self.apply, self.tell, self.mark_stale = self.mirror.apply, self.mirror.tell, self.mirror.mark_stale
         self.move_stored_until, self.mark_set_back = self.mirror.move_stored_until, self.mirror.mark_set_back
 

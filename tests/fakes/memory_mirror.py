@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stream_app.contract import MAX_RECENT_AHEAD_S, RECENT_EVENTS
+from stream_app.mirror_parts import SnapshotSource
 from stream_app.outcomes import Stored
 from stream_app.pending import Pending, newest
-from stream_app.redis_mirror import SnapshotSource
 
 
 class MemoryMirror:

@@ -40,8 +40,8 @@ class RedisServer(Server):
             "appendonly": "no",
             "databases": str(self._databases),
             "maxmemory": _MAX_MEMORY,
-            # Cached pages carry a time to live and go first; counters stay.
-            "maxmemory-policy": "volatile-lru",
+            # What expires soonest goes first: cached pages, not counts.
+            "maxmemory-policy": "volatile-ttl",
         }
         arguments = (word for name, value in options.items() for word in (f"--{name}", value))
         return Launch((redis_program(), *arguments), self._log_path, folder=self._folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from stream_app.redis_mirror import CATCHING_UP_S, connect
 from tests.contract.mirrors import Clock, MemorySnapshots, RedisMirrorAdapter, Told
 from tests.fakes.kafka_records import NOON_MS, record
 from tests.fakes.memory_store import MemoryStore
+from tests.processes import eventually
 from tests.servers import Stack
 
 pytestmark = pytest.mark.no_database
@@ -81,6 +83,45 @@ async def test_counts_of_a_minute_go_after_a_day(on_redis: OnRedis) -> None:
 
     left_s = await on_redis.redis.client.ttl(on_redis.redis.keys.minute_counts(MINUTE))
     assert 86_400 < left_s <= MINUTE_COUNTS_KEPT_S
+
+
+@pytest.mark.integration
+async def test_counts_of_a_minute_ahead_are_kept_longer_and_of_one_far_ahead_not_at_all(on_redis: OnRedis) -> None:
+    await on_redis.write(record(0))
+    await on_redis.write(record(0, timestamp="2026-11-25T10:00:00Z"), record(0, timestamp="9999-01-01T00:00:00Z"))
+    await on_redis.write(record(0, timestamp="2026-11-25T10:00:30Z"))
+
+    keys = on_redis.redis.keys
+    left_s = await on_redis.redis.client.ttl(keys.minute_counts(MINUTE + 1440))
+    assert MINUTE_COUNTS_KEPT_S < left_s <= MINUTE_COUNTS_KEPT_S + 86_400
+    assert await on_redis.mirror.minute(MINUTE + 1440) == {"HIGH|web-01": 2}
+    kept = [key async for key in on_redis.redis.client.scan_iter(match=keys.minute_counts_prefix + "*")]
+    assert len(kept) == 2
+
+
+@pytest.mark.integration
+async def test_a_rebuild_that_takes_long_holds_no_window_up_and_loses_nothing(on_redis: OnRedis) -> None:
+    taking, go_on = on_redis.snapshots.snapshot, asyncio.Event()
+
+    class Slow:
+        async def snapshot(self, now_s: float) -> object:
+            taken = await taking(now_s)
+            await go_on.wait()
+            return taken
+
+    on_redis.redis.mirror._source = Slow()  # type: ignore[assignment]
+    await on_redis.write(record(0, message="a"))
+    await on_redis.write(record(0, message="b"))
+    await on_redis.mirror.tell()
+    assert not await on_redis.mirror.is_seeded()
+    assert await on_redis.mirror.until_us() == {}, "the lists are not whole yet"
+
+    go_on.set()
+    await eventually(on_redis.mirror.is_seeded, "rebuilt")
+    assert sorted(await on_redis.messages()) == ["a", "b"]
+    assert await on_redis.mirror.totals() == {"HIGH|web-01": 2}
+    assert await on_redis.mirror.until_us() == {0: NOON_MS * 1000}
+    assert on_redis.redis.figures.rebuilds == 1
 
 
 @pytest.mark.integration

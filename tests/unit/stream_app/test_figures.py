@@ -49,7 +49,6 @@ def test_rows_duplicates_and_dead_letters_are_counted_apart() -> None:
     assert counted.metric("dlq_events_total", reason="null_value") == 1
     assert counted.metric("dlq_events_total", reason="not_json") == 1
     assert counted.metric("dlq_events_total", reason="refused_by_store") == 1
-    assert counted.metric("discarded_events_total") == 0
 
 
 def test_a_mostly_bad_window_is_counted() -> None:

@@ -13,7 +13,14 @@ import redis.asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ingest_gateway.contract import SEVERITIES
-from stream_app.contract import MAX_RECENT_AHEAD_S, MINUTE_COUNTS_KEPT_S, RECENT_EVENTS, RedisKeys, count_member
+from stream_app.contract import (
+    MAX_RECENT_AHEAD_S,
+    MINUTE_COUNTS_AHEAD_S,
+    MINUTE_COUNTS_KEPT_S,
+    RECENT_EVENTS,
+    RedisKeys,
+    count_member,
+)
 from tests.e2e.ledger import Ledger, StoredRow
 from tests.servers import Stack
 
@@ -36,7 +43,7 @@ _ROLLUPS = (
 )
 _MINUTES = """
 SELECT extract(epoch FROM date_trunc('minute', ts))::bigint / 60 AS minute, severity, source, count(*) AS n
-FROM logs WHERE date_trunc('minute', ts) >= to_timestamp($1) GROUP BY 1, 2, 3"""
+FROM logs WHERE date_trunc('minute', ts) BETWEEN to_timestamp($1) AND to_timestamp($2) GROUP BY 1, 2, 3"""
 _NEWEST = """
 SELECT id, ts FROM logs WHERE ts <= to_timestamp($1) AND ($2::smallint IS NULL OR severity = $2)
 ORDER BY ts DESC LIMIT $3"""
@@ -122,10 +129,11 @@ class Agreement:
         return _difference("totals", expected, await self._scores(self._keys.total_counts))
 
     async def _minutes(self) -> str:
-        """Minutes near the edge of what is kept may be there or not; an hour inside it they must."""
+        """Minutes near the edges of what is kept may be there or not; an hour inside they must."""
         oldest_s = time.time() - MINUTE_COUNTS_KEPT_S + 3600
+        newest_s = time.time() + MINUTE_COUNTS_AHEAD_S - 3600
         minutes: dict[int, dict[str, int]] = {}
-        for r in await self._postgres.fetch(_MINUTES, oldest_s):
+        for r in await self._postgres.fetch(_MINUTES, oldest_s, newest_s):
             counts = minutes.setdefault(r["minute"], {})
             counts[count_member(SEVERITIES[r["severity"]], r["source"])] = r["n"]
         for minute, expected in minutes.items():

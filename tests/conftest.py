@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,12 @@ from tests.servers import Servers, Stack, StackMaker, embedded_servers
 MakeStack = Callable[..., Stack]
 _UNIT_TESTS = Path(__file__).parent / "unit"
 _guarded = False
+
+# Where the suite runs in the background these are ignored, and children would inherit that: then Ctrl-C and a closed
+# terminal, which some tests send them, would be ignored there as well. A handler of our own is not inherited.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -134,6 +134,7 @@ async def _send(lines: Iterator[bytes], sender: Sender, options: dict[str, Any])
     default="own",
     help="Source names marked with the run's id, or those that every run shares.",
 )
+@click.option("--attributes/--no-attributes", default=True, help="Whether events carry attributes.")
 @click.option("--verify/--no-verify", default=True, help="Look for everything acknowledged when all is sent.")
 @click.option("--freshness/--no-freshness", default=True, help="Follow some events until they can be seen.")
 @click.option("--probes", type=click.FloatRange(0.1, 100), default=5, help="Events per second that are followed.")
@@ -189,6 +190,7 @@ def _run_settings(options: dict[str, Any]) -> RunSettings:
         checks,
         options["seed"],
         options["sources"] == "own",
+        options["attributes"],
         options["json_to"],
         plot_to,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count, islice
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -81,11 +81,14 @@ class Templates:
                 yield number
 
 
-def make_templates(seed: int, source_prefix: str, cycle_events: int = CYCLE_EVENTS) -> Templates:
+def make_templates(
+    seed: int, source_prefix: str, cycle_events: int = CYCLE_EVENTS, *, attributes: bool = True
+) -> Templates:
     """The cycle of a run: the sample events of `seed`, each source's name behind `source_prefix`."""
     names = {source: source_prefix + source for source in SOURCES}
     events = (event for _, event in islice(sample_events(Random(seed)), cycle_events))
-    return Templates([msgspec.structs.replace(event, source=names[event.source]) for event in events])
+    changes: dict[str, Any] = {} if attributes else {"attributes": {}}
+    return Templates([msgspec.structs.replace(event, source=names[event.source], **changes) for event in events])
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,9 @@ class LoadRun:
         self._clock: Final = SystemClock()
         self._identity: Final = RunIdentity(SystemRandom().getrandbits(26))
         prefix = f"lg-{self._identity.name}-" if settings.own_sources else ""
-        self._encoder: Final = EventEncoder(self._identity, make_templates(settings.seed, prefix))
+        self._encoder: Final = EventEncoder(
+            self._identity, make_templates(settings.seed, prefix, attributes=settings.attributes)
+        )
         plan = settings.plan
         # Connections that are each used every second stay open; fewer requests than that keep to the one used last.
         in_turn = not plan.interval_s or 1 / plan.interval_s >= plan.concurrency

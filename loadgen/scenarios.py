@@ -28,13 +28,13 @@ from loadgen.cast import (
 )
 
 
-class SampleEvent(msgspec.Struct, frozen=True, gc=False):
+class SampleEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One event without its time and id: severity (CRITICAL … INFO), source, message and attributes (JSON values)."""
 
     severity: str
     source: str
     message: str
-    attributes: dict[str, object]
+    attributes: dict[str, object] = {}
 
 
 Step = tuple[float, SampleEvent]  # seconds after the step before, and what happened

@@ -42,5 +42,6 @@ class RunSettings:
     checks: Checks = field(default_factory=Checks)
     seed: int = 7
     own_sources: bool = True
+    attributes: bool = True
     json_to: str | None = None
     plot_to: Path | None = None

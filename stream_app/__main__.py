@@ -140,7 +140,7 @@ def _calm_garbage_collector() -> None:
     """A window is tens of thousands of objects without cycles; collecting at every 700th cost a third of the worker."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(2_000_000, 20, 100)
 
 
 def _say_in_time(level: int, words: str) -> None:

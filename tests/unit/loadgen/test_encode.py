@@ -16,13 +16,13 @@ TEMPLATES = make_templates(7, "lg-test-", 50)
 ENCODER = EventEncoder(IDENTITY, TEMPLATES)
 
 
-@pytest.mark.parametrize("step_us", [0, 7, 333, 1000, 2500])
 def test_events_without_attributes_leave_the_field_out() -> None:
     plain = make_templates(7, "", 50, attributes=False)
     assert all(set(msgspec.json.decode(b"{" + tail)) == {"severity", "source", "message"} for tail in plain.tails)
     assert all(event.attributes == {} for event in plain.events)
 
 
+@pytest.mark.parametrize("step_us", [0, 7, 333, 1000, 2500])
 def test_each_event_has_the_id_and_time_of_its_number(step_us: int) -> None:
     events = EventRange(1234, 300, 1_790_000_000_123_456, step_us)
     for number, value in enumerate(ENCODER.encode(events), events.first):

@@ -238,7 +238,8 @@ class RedisKeysOf:
         minutes: dict[int, dict[str, int]] = {}
         for row in await tables.fetch(
             "SELECT extract(epoch FROM date_trunc('minute', ts))::bigint / 60 AS minute, severity, source,"
-            " count(*) AS n FROM logs WHERE ts > now() - interval '20 hours' GROUP BY 1, 2, 3"
+            " count(*) AS n FROM logs WHERE ts BETWEEN now() - interval '20 hours' AND now() + interval '20 hours'"
+            " GROUP BY 1, 2, 3"
         ):
             minutes.setdefault(row["minute"], {})[f"{SEVERITIES[row['severity']]}|{row['source']}"] = row["n"]
         for minute, counts in minutes.items():

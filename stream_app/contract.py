@@ -73,6 +73,7 @@ class RedisKeys:
     counts:total                 sorted set, the same members, score the absolute count over all time
     recent:all, recent:sev:<n>   sorted sets, score the event's time in microseconds, member the event as JSON
     stored_until                 hash, Kafka partition -> microseconds: the lists hold everything appended before it
+    rebuilding                   hash, a field for each rebuild under way; one that is gone was emptied meanwhile
     seeded                       present once counts and lists are whole; absent after Redis was emptied
     """
 
@@ -103,6 +104,10 @@ class RedisKeys:
     @property
     def seeded(self) -> str:
         return f"{self.prefix}seeded"
+
+    @property
+    def rebuilding(self) -> str:
+        return f"{self.prefix}rebuilding"
 
 
 def count_member(severity: str, source: str) -> str:

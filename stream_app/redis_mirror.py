@@ -27,6 +27,7 @@ from stream_app.contract import (
 from stream_app.mirror_parts import MirrorFigures, Snapshot, SnapshotSource
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
+from stream_app.redis_scripts import FINISH_REBUILD
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -49,6 +50,7 @@ TOGETHER_WITHIN_S = 1.0
 FEW_EVENTS = 500
 # Readers turn to PostgreSQL when `stored_until` is older than a few seconds.
 CATCHING_UP_S = 5.0
+_REBUILDING_KEPT_S = 3600
 
 
 def connect(settings: configuration.Redis) -> Redis:
@@ -111,7 +113,8 @@ class RedisMirror:
     def mark_set_back(self) -> None:
         """PostgreSQL was restored to an earlier state: Redis may hold what it does not, and is emptied first."""
         self._stale = self._set_back = True
-        self._pending = Pending()
+        # What was told is to be stored anew, so its times are not true any more.
+        self._pending, self._held_until = Pending(), Pending()
 
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool:
         """Tells Redis what one window made true, or puts it off, to tell several windows together. Whether it was told.
@@ -147,6 +150,8 @@ class RedisMirror:
     async def tell(self) -> None:
         """Tells Redis what was put off."""
         async with self._one_at_a_time:
+            # Only who begins a rebuild waits for it: else each window would, for as long as a large one takes.
+            was_rebuilding = self._rebuilding is not None
             pending, self._pending = self._pending, Pending()
             self._told_s = self._now_s()
             if self._told_s < self._away_until_s:
@@ -157,7 +162,9 @@ class RedisMirror:
                     await self._attempt(pending, int(self._told_s))
             except (RedisError, OSError, TimeoutError) as error:
                 self._failed("Redis is away; answers come from PostgreSQL until it is back", error)
-        await self._wait_for_rebuild()
+            rebuilding = self._rebuilding
+        if rebuilding is not None and not was_rebuilding:
+            await asyncio.wait({rebuilding}, timeout=_WAITED_FOR_S)
 
     async def _attempt(self, pending: Pending, now_s: int) -> None:
         """Counts are absolute and events set members, so they may be told beside a rebuild. The times may not: they say
@@ -174,10 +181,6 @@ class RedisMirror:
         if not is_whole and self._rebuilding is None:
             self._rebuilding = asyncio.create_task(self._rebuild(), name="rebuild of Redis")
 
-    async def _wait_for_rebuild(self) -> None:
-        if self._rebuilding is not None:
-            await asyncio.wait({self._rebuilding}, timeout=_WAITED_FOR_S)
-
     def _failed(self, what: str, error: Exception) -> None:
         self._stale = True
         self._away_until_s = self._now_s() + _RETRY_AFTER_S
@@ -190,26 +193,38 @@ class RedisMirror:
                 await self._empty()
             # Before the reading: what is marked stale while it goes on is not in it.
             self._stale = False
+            token = repr(self._now_s())
+            await self._begin(token)
             snapshot = await self._source.snapshot(self._now_s())
             await self._put(snapshot)
             if not self._stale:
-                await self._finish(snapshot)
+                await self._finish(snapshot, token)
         except (RedisError, OSError, TimeoutError) as error:
             self._failed("Redis cannot be rebuilt; answers come from PostgreSQL until it is", error)
         except StoreUnavailableError as error:
             self._failed(f"{error.trouble}, so Redis is rebuilt later", error)
+        except Exception as error:
+            # Nobody else sees a task's error, and without the mark the lists would be taken for whole.
+            self._failed("Redis cannot be rebuilt for a reason of our own; answers come from PostgreSQL", error)
         finally:
             self._rebuilding = None
+
+    async def _begin(self, token: str) -> None:
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hset(self._keys.rebuilding, token, "1")
+        # A worker that dies leaves its field behind. One that goes before its rebuild ends has it made once more.
+        pipe.expire(self._keys.rebuilding, _REBUILDING_KEPT_S)
+        await pipe.execute()
 
     async def _empty(self) -> None:
         """Before the snapshot is read: what another worker tells meanwhile is in the snapshot, or told after this."""
         keys = self._keys
         lists = [keys.recent, *(keys.recent_of(severity) for severity in range(len(SEVERITIES)))]
-        await self._client.delete(keys.seeded, keys.total_counts, keys.stored_until, *lists)
+        await self._client.delete(keys.seeded, keys.rebuilding, keys.total_counts, keys.stored_until, *lists)
         async for key in self._client.scan_iter(match=_literally(keys.minute_counts_prefix) + "*", count=1000):
             await self._client.delete(key)
-        # Another worker may have finished a rebuild meanwhile, whose minutes went with the others.
-        await self._client.delete(keys.seeded)
+        # Another worker may have finished or begun a rebuild meanwhile, whose minutes went with the others.
+        await self._client.delete(keys.seeded, keys.rebuilding)
         self._set_back = False
 
     async def _put(self, snapshot: Snapshot) -> None:
@@ -228,13 +243,15 @@ class RedisMirror:
                     await self._client.zadd(keys.minute_counts(minute), some, gt=True)
                 await self._client.expire(keys.minute_counts(minute), self._kept_s(minute, now_s))
 
-    async def _finish(self, snapshot: Snapshot) -> None:
+    async def _finish(self, snapshot: Snapshot, token: str) -> None:
         until_us, self._held_until = self._held_until, Pending()
         until_us.move_until({partition: us // 1000 for partition, us in snapshot.stored_until_us.items()})
-        pipe = self._client.pipeline(transaction=True)
-        self._move_until(pipe, until_us.until_us)
-        pipe.set(self._keys.seeded, "1")
-        await pipe.execute()
+        names = (self._keys.rebuilding, self._keys.seeded, self._keys.stored_until)
+        times = [str(value) for pair in until_us.until_us.items() for value in pair]
+        answer: Any = self._client.eval(FINISH_REBUILD, len(names), *names, token, *times)
+        if not await answer:
+            self._stale = True
+            return
         self._figures.rebuilt()
         log.info("rebuilt counters and recent events in Redis")
 

@@ -146,9 +146,11 @@ WHERE ts <= $1 ORDER BY ts DESC, id DESC LIMIT $2"""
 RECENT_OF_SEVERITY: Final = """
 WITH minutes AS (
     SELECT bucket FROM (
-        SELECT bucket, sum(n) OVER (ORDER BY bucket DESC) - n AS newer FROM log_count_minute
-        WHERE severity = $3 AND bucket <= $1
-    ) AS counted WHERE newer < $2
+        -- The newest minute may be cut: of its events it is not known how many are wanted.
+        SELECT bucket, sum(CASE WHEN bucket <= $1::timestamptz - interval '1 minute' THEN n ELSE 0 END)
+               OVER (ORDER BY bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
+        FROM log_count_minute WHERE severity = $3 AND bucket <= $1
+    ) AS counted WHERE coalesce(newer, 0) < $2
 )
 SELECT l.* FROM minutes AS m CROSS JOIN LATERAL (
     SELECT id, ts, severity, source, message, attributes, received_at FROM logs

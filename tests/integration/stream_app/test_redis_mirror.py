@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 from redis.asyncio import Redis
 
 from stream_app.contract import MINUTE_COUNTS_KEPT_S
+from stream_app.mirror_parts import Snapshot
 from stream_app.redis_mirror import CATCHING_UP_S, connect
 from tests.contract.mirrors import Clock, MemorySnapshots, RedisMirrorAdapter, Told
 from tests.fakes.kafka_records import NOON_MS, record
@@ -202,3 +203,77 @@ async def test_a_redis_that_does_not_answer_its_port_raises_nothing(stack: Stack
 
     assert await Told(store, snapshots, clock, adapter).write(record(0))
     await adapter.mirror.close()
+
+
+class Gated:
+    """Snapshots that wait for a sign; `at_sign` is done before they are given."""
+
+    def __init__(self, on_redis: OnRedis, at_sign: Callable[[], Awaitable[object]]) -> None:
+        self._taking, self._at_sign = on_redis.snapshots.snapshot, at_sign
+        self.go_on = asyncio.Event()
+        on_redis.redis.mirror._source = self
+
+    async def snapshot(self, now_s: float) -> Snapshot:
+        await self.go_on.wait()
+        taken = await self._taking(now_s)
+        await self._at_sign()
+        return taken
+
+
+async def nothing() -> None:
+    """At a sign."""
+
+
+@pytest.mark.integration
+async def test_after_postgresql_was_set_back_no_time_of_before_is_promised(on_redis: OnRedis) -> None:
+    gated = Gated(on_redis, nothing)
+    await on_redis.mirror.move_stored_until({0: NOON_MS})
+    on_redis.mirror.mark_set_back()
+    on_redis.snapshots.until_us[0] = (NOON_MS - 3_600_000) * 1000
+    gated.go_on.set()
+
+    async def is_rebuilt() -> bool:
+        await on_redis.mirror.tell()
+        return await on_redis.mirror.is_seeded()
+
+    await eventually(is_rebuilt, "rebuilt")
+    assert await on_redis.mirror.until_us() == {0: (NOON_MS - 3_600_000) * 1000}
+
+
+@pytest.mark.integration
+async def test_a_redis_emptied_while_it_is_filled_is_not_called_whole(on_redis: OnRedis) -> None:
+    gated = Gated(on_redis, on_redis.mirror.wipe)
+    gated.go_on.set()
+    await on_redis.mirror.move_stored_until({0: NOON_MS})
+
+    assert not await on_redis.mirror.is_seeded()
+
+
+@pytest.mark.integration
+async def test_a_rebuild_that_fails_for_a_reason_of_our_own_promises_nothing(on_redis: OnRedis) -> None:
+    await on_redis.write(record(0))
+
+    async def fail() -> None:
+        raise ValueError("not foreseen")
+
+    Gated(on_redis, fail).go_on.set()
+    on_redis.mirror.mark_stale()
+    before = await on_redis.mirror.until_us()
+    for later_ms in (1, 5000):
+        on_redis.clock.now_s += later_ms / 1000
+        await on_redis.mirror.move_stored_until({0: NOON_MS + later_ms})
+
+    assert await on_redis.mirror.until_us() == before
+    assert "redis" in on_redis.redis.figures.retries
+
+
+@pytest.mark.integration
+async def test_only_who_begins_a_rebuild_waits_for_it(on_redis: OnRedis) -> None:
+    gated = Gated(on_redis, nothing)
+    await on_redis.mirror.tell()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    for _ in range(20):
+        await on_redis.mirror.tell()
+    assert loop.time() - began_s < 5.0, "half a second each would be ten"
+    gated.go_on.set()

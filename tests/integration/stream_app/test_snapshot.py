@@ -1,0 +1,48 @@
+"""What a rebuild of Redis reads, from PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stream_app.contract import MAX_RECENT_AHEAD_S, RECENT_EVENTS
+from stream_app.snapshot import PostgresSnapshots
+from tests.contract.stores import PostgresAdapter
+from tests.integration.stream_app.conftest import Observer
+
+NOW = datetime(2026, 11, 24, 10, 0, 30, tzinfo=UTC)
+HIGH = 3
+
+
+async def add(observer: Observer, first: datetime, count: int) -> None:
+    """So many events of one minute, and their count."""
+    await observer.execute(
+        "INSERT INTO logs (id, ts, severity, source, message, received_at) "
+        "SELECT gen_random_uuid(), $1::timestamptz + n * interval '1 millisecond', $2, 'a', 'm', $1 "
+        "FROM generate_series(1, $3::int) AS n",
+        first,
+        HIGH,
+        count,
+    )
+    await observer.execute(
+        "INSERT INTO log_count_minute (bucket, severity, n) VALUES (date_trunc('minute', $1::timestamptz), $2, $3)",
+        first,
+        HIGH,
+        count,
+    )
+
+
+@pytest.mark.integration
+async def test_the_minute_that_the_latest_time_cuts_leaves_no_event_out(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    beyond = NOW + timedelta(seconds=MAX_RECENT_AHEAD_S + 1)
+    await add(observer, beyond, RECENT_EVENTS)
+    await add(observer, NOW, 700)
+    await add(observer, NOW - timedelta(days=9), 500)
+
+    found = await PostgresSnapshots(postgres.store, "a-topic").snapshot(NOW.timestamp())
+
+    assert len(found.recent[HIGH]) == RECENT_EVENTS
+    assert [time for _, time in found.recent[HIGH]] == [time for _, time in found.recent[None]]

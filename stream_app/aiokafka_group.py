@@ -134,7 +134,7 @@ class BatchReader:
         ended = False
         while not ended and (max_records is None or len(taken) < max_records):
             ended = not self._take_batch(source, taken)
-        if max_records is not None:
+        if max_records is not None and len(taken) > max_records:
             taken, self._left = taken[:max_records], taken[max_records:]
         source.next_fetch_offset = self._left[0].offset if self._left else self._following
         result._update_position()

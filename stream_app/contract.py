@@ -9,7 +9,6 @@ from typing import Final
 
 # PostgreSQL. The columns are in migrations/*.sql; these names are used in SQL text by writers and readers.
 LOGS: Final = "logs"
-DEFAULT_PARTITION: Final = "logs_default"
 CONSUMER_OFFSETS: Final = "consumer_offsets"
 ROLLUP_MINUTE: Final = "log_rollup_minute"
 ROLLUP_HOUR: Final = "log_rollup_hour"

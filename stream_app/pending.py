@@ -59,8 +59,12 @@ class Pending:
 
     def move_until(self, until_ms: Mapping[int, int]) -> None:
         """Partition -> milliseconds: everything appended before is in here or was told before."""
-        for partition, ms in until_ms.items():
-            self.until_us[partition] = max(ms * 1000, self.until_us.get(partition, 0))
+        self.move_until_us({partition: ms * 1000 for partition, ms in until_ms.items()})
+
+    def move_until_us(self, until_us: Mapping[int, int]) -> None:
+        """The same in microseconds."""
+        for partition, us in until_us.items():
+            self.until_us[partition] = max(us, self.until_us.get(partition, 0))
 
     @property
     def size(self) -> int:

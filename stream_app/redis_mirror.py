@@ -175,7 +175,7 @@ class RedisMirror:
         if is_whole:
             self._move_until(pipe, pending.until_us)
         else:
-            self._held_until.move_until({partition: us // 1000 for partition, us in pending.until_us.items()})
+            self._held_until.move_until_us(pending.until_us)
         if len(pipe):
             await pipe.execute()
         if not is_whole and self._rebuilding is None:
@@ -245,7 +245,7 @@ class RedisMirror:
 
     async def _finish(self, snapshot: Snapshot, token: str) -> None:
         until_us, self._held_until = self._held_until, Pending()
-        until_us.move_until({partition: us // 1000 for partition, us in snapshot.stored_until_us.items()})
+        until_us.move_until_us(snapshot.stored_until_us)
         names = (self._keys.rebuilding, self._keys.seeded, self._keys.stored_until)
         times = [str(value) for pair in until_us.until_us.items() for value in pair]
         answer: Any = self._client.eval(FINISH_REBUILD, len(names), *names, token, *times)

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from ingest_gateway.bodies import JSON, NDJSON, BatchItem, batch_of_json, batch_of_ndjson, media_type
 from ingest_gateway.contract import MAX_DETAIL_CHARS, ReceivedEvent, RejectedEventError
 from ingest_gateway.item_split import MAX_BRACKETS, split_items
+from tests.unit.ingest_gateway.request_bodies import EVENT, MIB, problem_of
 from threatlog.process.problems import Problem
-
-EVENT = b'{"severity":"LOW","source":"s","message":"m"}'
-MIB = 1 << 20
-
-
-def problem_of(call: Callable[[], object]) -> tuple[int, str]:
-    with pytest.raises(Problem) as refusal:
-        call()
-    return refusal.value.status, refusal.value.code
 
 
 def codes(items: Sequence[BatchItem]) -> list[str]:

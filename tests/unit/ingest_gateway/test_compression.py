@@ -13,16 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_gateway.compression import MAX_COMPRESSED_PARTS, decompress
+from tests.unit.ingest_gateway.request_bodies import EVENT, MIB, problem_of
 from threatlog.process.problems import Problem
-
-EVENT = b'{"severity":"LOW","source":"s","message":"m"}'
-MIB = 1 << 20
-
-
-def problem_of(call: Callable[[], object]) -> tuple[int, str]:
-    with pytest.raises(Problem) as refusal:
-        call()
-    return refusal.value.status, refusal.value.code
 
 
 def two_frames(compress: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:

@@ -1,4 +1,4 @@
-"""Remembers for two seconds which ids a search of every partition did not find, and which are searched for now."""
+"""Remembers for two seconds which ids were searched for in vain, and which are searched for now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AbsentIds:
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self._found: dict[UUID, tuple[float, StoredUntil]] = {}
-        # Such a search reads the index of every partition; several at once would starve the quick ones.
+        # Where senders choose their own ids such a search reads much of the index; several at once would starve others.
         self.one_search_at_a_time = asyncio.Lock()
         self.searches: SingleFlight[UUID, tuple[LoggedEvent | None, StoredUntil]] = SingleFlight(now_s)
 

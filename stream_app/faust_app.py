@@ -53,6 +53,7 @@ class ChunkConsumer(driver.Consumer):
         self._seeks_under_way: Counter[TP] = Counter()
         # False from the begin of a rebalance until each partition was sought to where it starts.
         self.settled = False
+        self._rebalance_steps = 0  # Each begin and each end of a rebalance is one: odd while one is under way.
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -64,14 +65,14 @@ class ChunkConsumer(driver.Consumer):
             await asyncio.sleep(0.01)
             return {}
         self._sought = set(+self._seeks_under_way)
-        settled = self.settled
+        settled, steps = self.settled, self._rebalance_steps
         fetched = await super()._getmany(active_partitions, timeout)
         unclear = self._sought & fetched.keys()
         for tp in unclear:
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
             await self.seek_to(tp, self.reading.position(tp))
-        if not (settled and self.settled):
+        if not (settled and self.settled and steps == self._rebalance_steps):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
             self.reading.forget(fetched.keys() - unclear)
         else:
@@ -83,21 +84,11 @@ class ChunkConsumer(driver.Consumer):
         }
 
     def _to_message(self, tp: TP, chunk: Any) -> ConsumerMessage:
-        return ConsumerMessage(
-            chunk.topic,
-            chunk.partition,
-            chunk.offset,
-            chunk.timestamp / 1000,
-            0,
-            [],
-            None,
-            chunk,
-            None,
-            0,
-            0,
-            tp,
-            generation_id=self.app.consumer_generation_id,
-        )
+        # Time, its type, headers, key, value, checksum, sizes of key and value.
+        rest: tuple[Any, ...] = (chunk.timestamp / 1000, 0, [], None, chunk, None, 0, 0, tp)
+        message = ConsumerMessage(chunk.topic, chunk.partition, chunk.offset, *rest)
+        message.generation_id = self.app.consumer_generation_id
+        return message
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets are not dense (one for each chunk): no gaps to fill.
@@ -117,21 +108,32 @@ class ChunkConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """A rebalance begins."""
-        self.app.in_group = self.settled = False
-        self.reading.passed.clear()
+        self._note_rebalance(begins=True)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """A rebalance has ended; a standby gets no partitions, and that is well."""
+        # Before Faust's part, which calls `perform_seek` without waiting for the end of this.
+        self._note_rebalance(begins=False)
         await super().on_partitions_assigned(assigned, generation_id)
         self.app.in_group = True
+
+    def _note_rebalance(self, *, begins: bool) -> None:
+        self.settled = self.app.in_group = False
+        self.reading.passed.clear()
+        self._rebalance_steps = (self._rebalance_steps | 1) + (not begins)
 
     async def perform_seek(self) -> None:
         """After an assignment starts where the store says, not where the group says.
 
         PostgreSQL holds the true positions; the committed ones are what lag monitors read. While PostgreSQL is away the
         group's serve: the next window, or upkeep where no record comes, asks for the true ones and seeks there.
+
+        Faust calls this beside the rebalances, also while one is under way; the end of each calls it once more. What
+        was found when one began or ended meanwhile is of another assignment.
         """
+        if (steps := self._rebalance_steps) % 2:
+            return
         assigned = list(self.assignment())
         beginnings = await self.earliest_offsets(*assigned)
 
@@ -146,12 +148,11 @@ class ChunkConsumer(driver.Consumer):
         except TimeoutError:
             self.reading.forget()
             await super().perform_seek()
-            self.settled = True
-            return
-        for tp in assigned:
-            await self.seek_to(tp, stored[tp.partition])
-            self._committed_offset[tp] = stored[tp.partition] or None
-        self.settled = True
+        else:
+            for tp in assigned if steps == self._rebalance_steps else ():
+                await self.seek_to(tp, stored[tp.partition])
+                self._committed_offset[tp] = stored[tp.partition] or None
+        self.settled = steps == self._rebalance_steps
 
     async def seek_to(self, tp: TP, offset: int) -> None:
         """Reads on from `offset`, also backwards."""

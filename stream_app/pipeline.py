@@ -85,10 +85,12 @@ class Pipeline:
             # Never into Faust, which would end with a code of its own.
             self._fail(error)
             raise
+        # Before Kafka is waited for: a window under way may move them meanwhile, and an older answer would then look
+        # like a database that was set back.
+        self.alignment.learn(stored)
         for partition, end in (await ends()).items():
             if stored[partition] > end:
                 self._fail(TopicCutError(partition, stored[partition], end))
-        self.alignment.learn(stored)
         return stored
 
     async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:

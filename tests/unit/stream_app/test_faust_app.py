@@ -27,7 +27,15 @@ class FakeApp:
         self.buffered = BufferedEvents()
         self.buffer_size = 100
         self.deliveries = self
+        self.in_group = True
         self.went_back: list[tuple[int, int, int]] = []
+        self.stored = {0: 50}
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def start_positions(self, *_: Any) -> Mapping[int, int]:
+        await asyncio.sleep(0)
+        self.meanwhile()
+        return self.stored
 
     def log_went_back(self, partition: int, position: int, offset: int) -> None:
         self.went_back.append((partition, position, offset))
@@ -40,11 +48,25 @@ class FetchedConsumer(ChunkConsumer):
         # Not the base class's: that wants a broker.
         self.app = FakeApp()
         self.reading, self._sought, self.settled = Reading(), set(), True
-        self._seeks_under_way = Counter()
+        self._seeks_under_way, self._rebalance_steps = Counter(), 0
+        self._committed_offset = {}
         self.seeks: list[tuple[int, int]] = []
 
     async def seek(self, partition: TP, offset: int) -> None:
         self.seeks.append((partition.partition, offset))
+
+    def assignment(self) -> set[TP]:
+        return {TP0}
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def begin_rebalance(self) -> None:
+        """What is done before Faust's own part, which wants an application."""
+        self._note_rebalance(begins=True)
+
+    def end_rebalance(self) -> None:
+        self._note_rebalance(begins=False)
 
 
 Fetch = Callable[
@@ -133,6 +155,65 @@ async def test_what_is_read_during_a_rebalance_follows_on_nothing(consumer: Fetc
 
     assert (lower.position, higher.position) == (20, 90)
     assert consumer.app.went_back == []
+
+
+async def test_after_a_rebalance_each_partition_is_sought_and_then_it_is_settled(consumer: FetchedConsumer) -> None:
+    consumer.begin_rebalance()
+    consumer.end_rebalance()
+    assert not consumer.settled
+
+    await consumer.perform_seek()
+
+    assert (consumer.settled, consumer.seeks) == (True, [(0, 50)])
+
+
+async def test_a_seek_that_a_rebalance_came_into_settles_nothing(consumer: FetchedConsumer, fetch: Any) -> None:
+    consumer.begin_rebalance()
+    consumer.end_rebalance()
+    consumer.app.meanwhile = consumer.begin_rebalance
+
+    await consumer.perform_seek()
+    # From where the group says, which is behind what another worker has stored and the store said before.
+    consumer.end_rebalance()
+    await fetch({TP0: records(20)})
+
+    assert (consumer.settled, consumer.app.went_back) == (False, [])
+
+
+async def test_a_seek_that_a_whole_rebalance_came_into_settles_nothing(consumer: FetchedConsumer) -> None:
+    def rebalance() -> None:
+        consumer.begin_rebalance()
+        consumer.end_rebalance()
+
+    consumer.app.meanwhile = rebalance
+    consumer.settled = False
+
+    await consumer.perform_seek()
+
+    assert (consumer.settled, consumer.seeks) == (False, [])
+
+
+async def test_nothing_is_sought_while_a_rebalance_is_under_way(consumer: FetchedConsumer) -> None:
+    consumer.begin_rebalance()
+
+    await consumer.perform_seek()
+
+    assert (consumer.settled, consumer.seeks) == (False, [])
+
+
+async def test_a_fetch_that_a_whole_rebalance_came_into_follows_on_nothing(
+    consumer: FetchedConsumer, fetch: Any
+) -> None:
+    await fetch({TP0: records(40, 41)})
+
+    async def rebalance() -> None:
+        consumer.begin_rebalance()
+        consumer.end_rebalance()
+        consumer.settled = True
+
+    ((chunk,),) = (await fetch({TP0: records(20)}, rebalance)).values()
+
+    assert (chunk.position, consumer.app.went_back) == (20, [])
 
 
 async def test_above_the_cap_on_buffered_events_nothing_is_fetched(consumer: FetchedConsumer, fetch: Any) -> None:

@@ -115,12 +115,14 @@ class ListReader:
         self.found_by_id: Callable[[UUID], bool] = lambda _identifier: True
         self.unlisted: set[UUID] = set()  # Found by id only.
         self.page_sizes: list[int] = []
+        self.ranges: list[TimeRange] = []
         self.most_listed = 100  # Of the sources in an answer of counts.
         self.miscount: Counter[str] = Counter()  # Added to the counts of a source.
 
     async def page(self, within: TimeRange, source: str | None, limit: int, cursor: str | None) -> Page:
         self._fail()
         self.page_sizes.append(limit)
+        self.ranges.append(within)
         until = self.complete_until()
         found = [event for event in self._within(within) if source in {None, event.source}]
         begin = int(cursor or 0)

@@ -50,7 +50,8 @@ LOG_COLUMNS: Final = ("ts", "id", "severity", "source", "message", "attributes",
 _time_and_id: Final = Struct(">hiqi16s").pack  # number of fields | ts | id
 _severity_and_length: Final = Struct(">ihi").pack  # severity | length of source
 _length: Final = Struct(">i").pack
-_null_then_time: Final = Struct(">iiq").pack  # attributes NULL | received_at
+_NULL: Final = _length(-1)
+_time: Final = Struct(">iq").pack  # received_at
 
 
 class SeverityAndSource:
@@ -220,7 +221,7 @@ def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> D
 class _RowEncoder:
     """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
 
-    __slots__ = ("_limits", "_received", "_received_tail", "_received_us", "_shared", "_topic_tag")
+    __slots__ = ("_limits", "_received", "_received_bytes", "_received_us", "_shared", "_topic_tag")
 
     def __init__(self, topic: str, limits: EventLimits) -> None:
         self._limits = limits
@@ -228,7 +229,7 @@ class _RowEncoder:
         self._shared: dict[tuple[str, str], SeverityAndSource] = {}
         self._received: datetime | None = None
         self._received_us = 0
-        self._received_tail = b""
+        self._received_bytes = b""
 
     def add(self, prepared: Prepared, partition: int, records: Sequence[Record]) -> None:
         """Adds each record to the rows, or to the dead letters."""
@@ -250,10 +251,10 @@ class _RowEncoder:
         received = event.received_at
         if received is None or received != self._received:
             self._receive(received, appended_us)
-        tail, received_us = self._received_tail, self._received_us
+        received_us, received_bytes = self._received_us, self._received_bytes
         # A sender that writes a receipt later than the broker's own is not believed.
         if received_us > appended_us + 999:
-            tail, received_us = _null_then_time(-1, 8, appended_us - PG_EPOCH_US), appended_us
+            received_us, received_bytes = appended_us, _time(8, appended_us - PG_EPOCH_US)
         moment = event.timestamp
         # Absent: the time of receipt, which for a direct record never changes: it is the broker's append time.
         since = (moment_of(received_us) if moment is None else moment) - _PG_EPOCH
@@ -269,12 +270,11 @@ class _RowEncoder:
             if ts_us < 0:
                 hours.add(ts_us // _HOUR_US)
         shared = self._shared.get((severity, event.source)) or self._share(severity, event.source)
-        message = event.message.encode()
+        message, attributes = event.message.encode(), event.attributes
         head = _time_and_id(7, 8, pg_us, 16, identifier)
-        if event.attributes:
-            attributes = bytes(event.attributes)
-            tail = _length(len(attributes)) + attributes + tail[4:]
-        copy_bytes = b"".join((head, shared.copy_bytes, _length(len(message)), message, tail))
+        start = (head, shared.copy_bytes, _length(len(message)), message)
+        rest = (_length(len(attributes)), attributes, received_bytes) if attributes else (_NULL, received_bytes)
+        copy_bytes = b"".join(start + rest)
         return Row(ts_us, identifier, copy_bytes, shared, received_us, partition, record)
 
     def _share(self, severity: str, source: str) -> SeverityAndSource:
@@ -292,4 +292,4 @@ class _RowEncoder:
             raise RejectedEventError("bad_timestamp", "received_at is before the year 1 in UTC")
         self._received = received
         self._received_us = appended_us if received is None else unix_us(received)
-        self._received_tail = _null_then_time(-1, 8, self._received_us - PG_EPOCH_US)
+        self._received_bytes = _time(8, self._received_us - PG_EPOCH_US)

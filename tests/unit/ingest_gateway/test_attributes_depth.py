@@ -57,3 +57,38 @@ def test_many_brackets_of_attributes_are_not_walked_one_by_one(filling: bytes) -
     finally:
         sys.settrace(before)
     assert lines < 200
+
+
+FLAT_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+PIECES = st.sampled_from(
+    [b"1e400", b"-1e309", b"9" * 400, b"9" * 308, b"\xff", b"\xed\xa0\x80", b"\\ud800", b"01", b"NaN"]
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), FLAT_VALUES, max_size=6), st.data())
+def test_what_is_accepted_is_strict_json_that_every_reader_takes(attributes: dict[str, object], data: Any) -> None:
+    content = orjson.dumps(attributes)
+    if data.draw(st.booleans()):
+        place = data.draw(st.integers(1, len(content) - 1))
+        content = content[:place] + data.draw(PIECES) + content[place + data.draw(st.integers(0, 2)) :]
+    try:
+        kept = checked_attributes(msgspec.Raw(content), EventLimits())
+    except RejectedEventError:
+        return
+    assert bytes(kept) == content
+    assert isinstance(orjson.loads(content), dict)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e309", b"1.8e308", b"9" * 309, b"1" + b"0" * 309 + b"e0"])
+def test_a_number_that_no_double_holds_is_refused_however_it_is_written(number: bytes) -> None:
+    with pytest.raises(RejectedEventError, match="not strict JSON"):
+        checked_attributes(msgspec.Raw(b'{"a":' + number + b"}"), EventLimits())
+
+
+def test_a_short_flat_object_is_held_to_the_limit_on_bytes_and_depth_too() -> None:
+    raw = msgspec.Raw(b'{"user":"root"}')
+    assert checked_attributes(raw, EventLimits(max_attributes_bytes=15)) is raw
+    with pytest.raises(RejectedEventError, match="at most 14"):
+        checked_attributes(raw, EventLimits(max_attributes_bytes=14))
+    with pytest.raises(RejectedEventError, match="deeper than 0"):
+        checked_attributes(raw, EventLimits(max_attributes_depth=0))

@@ -184,7 +184,8 @@ async def test_it_waits_until_everything_acknowledged_can_be_seen(scene: Scene) 
     assert 3.0 <= verdict.waited_s < 3.5
     # Each question counts what it asks for, beside the storing that it waits for.
     waiting = scene.reader.ranges[:-2]
-    assert len(waiting) > 10 and {within.last_ms - within.first_ms for within in waiting} == {0}
+    assert len(waiting) > 10
+    assert {within.last_ms - within.first_ms for within in waiting} == {0}
 
 
 async def test_a_page_older_than_the_last_acknowledgement_is_asked_for_again(scene: Scene) -> None:

@@ -67,14 +67,14 @@ class ChunkConsumer(driver.Consumer):
         self._sought = set(+self._seeks_under_way)
         settled, steps = self.settled, self._rebalance_steps
         fetched = await super()._getmany(active_partitions, timeout)
-        unclear = self._sought & fetched.keys()
-        for tp in unclear:
+        unclear = self.reading.known(self._sought & fetched.keys())
+        for tp, offset in unclear.items():
             # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
             # between would pass for a hole in the log. So they are read again.
-            await self.seek_to(tp, self.reading.position(tp))
+            await self.seek_to(tp, offset)
         if not (settled and self.settled and steps == self._rebalance_steps):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
-            self.reading.forget(fetched.keys() - unclear)
+            self.reading.forget(fetched.keys() - unclear.keys())
         else:
             self.reading.note_passed(view_of(self), fetched, self._sought)
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from stream_app.chunks import MAX_WINDOW_BYTES, BufferedEvents, Chunk, Deliveries, Record
@@ -22,9 +22,9 @@ class Reading:
         # Partition -> offsets [start, end) read past since its last chunk: no record is there.
         self.passed: dict[int, tuple[int, int]] = {}
 
-    def position(self, tp: Any) -> int:
-        """Where the next chunk of a partition begins that was read or sought."""
-        return self._positions[tp]
+    def known(self, tps: Iterable[Any]) -> dict[Any, int]:
+        """Where the next chunk of each begins, of those that were read or sought and not forgotten since."""
+        return {tp: self._positions[tp] for tp in tps if tp in self._positions}
 
     def sought(self, tp: Any, offset: int) -> None:
         """The next chunk begins there."""

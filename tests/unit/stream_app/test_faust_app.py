@@ -140,6 +140,20 @@ async def test_a_fetch_answered_around_a_seek_is_read_again_so_that_no_offset_pa
     assert (again[TP0][0].position, again[TP0][0].offset) == (50, 51)
 
 
+async def test_a_fetch_around_a_seek_that_was_forgotten_meanwhile_follows_on_nothing(
+    consumer: FetchedConsumer, fetch: Any
+) -> None:
+    await fetch({TP0: records(290)})
+
+    async def seek_and_forget() -> None:
+        await consumer.seek_to(TP0, 50)
+        consumer.reading.forget()
+
+    ((chunk,),) = (await fetch({TP0: records(291)}, seek_and_forget)).values()
+
+    assert (chunk.position, consumer.app.went_back) == (291, [])
+
+
 async def test_a_log_that_goes_on_below_is_told_at_once(consumer: FetchedConsumer, fetch: Any) -> None:
     await fetch({TP0: records(40, 41)})
     await fetch({TP0: records(0)})

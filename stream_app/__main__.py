@@ -22,6 +22,7 @@ from ingest_gateway.contract import EventLimits
 from stream_app.aiokafka_group import KafkaLog, view_of, wait_for_kafka
 from stream_app.contract import RedisKeys
 from stream_app.figures import StreamFigures
+from stream_app.near_events import NearEvents
 from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.pipeline import Pipeline
@@ -186,7 +187,8 @@ def _build(settings: Settings) -> _Worker:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
-    mirror = _mirror(settings, PostgresSnapshots(mirror_store, topic), figures)
+    snapshots = PostgresSnapshots(mirror_store, topic)
+    mirror = _mirror(settings, snapshots, figures)
     kafka = KafkaLog(topic)
     pipeline = Pipeline(
         _policy(settings),
@@ -197,7 +199,8 @@ def _build(settings: Settings) -> _Worker:
     app = build_app(settings, pipeline, name)
     kafka.app = app
     positions = Positions(lambda: view_of(app.consumer), topic)
-    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, SilentProcesses(slow_store), figures)
+    silent, near_events = SilentProcesses(slow_store), NearEvents(snapshots, mirror, _now)
+    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, silent, near_events, figures)
     identity = Identity(f"{name}-{int(time.time())}", name, _now())
     upkeep = Upkeep(
         identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: app.buffered.count

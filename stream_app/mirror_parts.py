@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+# Severity (None: all) -> the events of its recent list, newest first: (member, time in microseconds).
+Recent = Mapping[int | None, Sequence[tuple[bytes, int]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -13,7 +16,7 @@ class Snapshot:
 
     minute_counts: Mapping[int, Mapping[str, int]]
     total_counts: Mapping[str, int]
-    recent: Mapping[int | None, Sequence[tuple[bytes, int]]]  # severity (None: all) -> (member, time in us)
+    recent: Recent
     stored_until_us: Mapping[int, int]
 
 

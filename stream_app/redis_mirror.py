@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -24,10 +23,10 @@ from stream_app.contract import (
     RECENT_EVENTS,
     RedisKeys,
 )
-from stream_app.mirror_parts import MirrorFigures, Snapshot, SnapshotSource
+from stream_app.mirror_parts import MirrorFigures, Recent, Snapshot, SnapshotSource
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
-from stream_app.redis_scripts import FINISH_REBUILD
+from stream_app.redis_scripts import FINISH_REBUILD, in_turns, literally
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -41,8 +40,6 @@ COMMAND_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 3.0
 # A rebuild of a large database goes on beside the windows; a small one is done in this time, and windows wait for it.
 _WAITED_FOR_S = 0.5
-# Members in one command's turn: a day of counts at once kept the event loop and Redis from all else for a second.
-_MEMBERS_A_TURN = 2000
 # Under a backlog most recent events are pushed out again at once; telling Redis
 # of each window cost a fifth of the worker. A reader sees by `stored_until` how far the lists are.
 TOGETHER_WITHIN_S = 1.0
@@ -65,18 +62,6 @@ def connect(settings: configuration.Redis) -> Redis:
         # redis-py 8 tries three times more by itself: windows would wait five seconds for a Redis that is away.
         retry=Retry(NoBackoff(), 0),
     )
-
-
-def _literally(text: str) -> str:
-    """A pattern of SCAN that matches this text alone."""
-    return re.sub(r"[\\*?\[\]]", lambda found: f"\\{found[0]}", text)
-
-
-def _in_turns(counts: Mapping[str, int]) -> Iterator[dict[Any, Any]]:
-    """The counts in parts of at most _MEMBERS_A_TURN."""
-    items = list(counts.items())
-    for start in range(0, len(items), _MEMBERS_A_TURN):
-        yield dict(items[start : start + _MEMBERS_A_TURN])
 
 
 class RedisMirror:
@@ -221,7 +206,7 @@ class RedisMirror:
         keys = self._keys
         lists = [keys.recent, *(keys.recent_of(severity) for severity in range(len(SEVERITIES)))]
         await self._client.delete(keys.seeded, keys.rebuilding, keys.total_counts, keys.stored_until, *lists)
-        async for key in self._client.scan_iter(match=_literally(keys.minute_counts_prefix) + "*", count=1000):
+        async for key in self._client.scan_iter(match=literally(keys.minute_counts_prefix) + "*", count=1000):
             await self._client.delete(key)
         # Another worker may have finished or begun a rebuild meanwhile, whose minutes went with the others.
         await self._client.delete(keys.seeded, keys.rebuilding)
@@ -230,18 +215,29 @@ class RedisMirror:
     async def _put(self, snapshot: Snapshot) -> None:
         """The lists first, since readers use them; then the counts, in turns with everything else."""
         keys, now_s = self._keys, int(self._now_s())
-        for severity, members in snapshot.recent.items():
-            pipe = self._client.pipeline(transaction=True)
-            self._push(pipe, keys.recent if severity is None else keys.recent_of(severity), members)
-            if len(pipe):
-                await pipe.execute()
-        for some in _in_turns(snapshot.total_counts):
+        await self._put_recent(snapshot.recent)
+        for some in in_turns(snapshot.total_counts):
             await self._client.zadd(keys.total_counts, some, gt=True)
         for minute, counts in snapshot.minute_counts.items():
             if self._is_kept(minute, now_s):
-                for some in _in_turns(counts):
+                for some in in_turns(counts):
                     await self._client.zadd(keys.minute_counts(minute), some, gt=True)
                 await self._client.expire(keys.minute_counts(minute), self._kept_s(minute, now_s))
+
+    async def _put_recent(self, recent: Recent) -> None:
+        for severity, members in recent.items():
+            pipe = self._client.pipeline(transaction=True)
+            self._push(pipe, self._keys.recent if severity is None else self._keys.recent_of(severity), members)
+            if len(pipe):
+                await pipe.execute()
+
+    async def add_recent(self, recent: Recent) -> None:
+        """Adds events to the recent lists; where Redis is away, the rebuild after it does."""
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                await self._put_recent(recent)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("Redis is away; answers come from PostgreSQL until it is back", error)
 
     async def _finish(self, snapshot: Snapshot, token: str) -> None:
         until_us, self._held_until = self._held_until, Pending()

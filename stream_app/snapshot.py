@@ -1,8 +1,10 @@
-"""Reads from PostgreSQL all that Redis is to hold, when Redis is rebuilt."""
+"""Reads from PostgreSQL what Redis is to hold: all of it for a rebuild, or the events of some time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -15,7 +17,8 @@ from stream_app.contract import (
     RECENT_EVENTS,
     count_member,
 )
-from stream_app.mirror_parts import Snapshot
+from stream_app.mirror_parts import Recent, Snapshot
+from stream_app.pending import Member
 from stream_app.postgres_store import PostgresStore
 from stream_app.recent_event import RecentEvent, member
 
@@ -44,26 +47,40 @@ class PostgresSnapshots:
         recent = {severity: await self._recent(now, severity) for severity in (None, *range(len(SEVERITIES)))}
         return Snapshot(minutes, totals, recent, {row["partition"]: unix_us(row["stored_until"]) for row in until})
 
-    async def _recent(self, now: datetime, severity: int | None) -> list[tuple[bytes, int]]:
+    async def recent_between(self, after: datetime, until: datetime) -> Recent:
+        """The newest events of that time, as the recent lists hold them; nothing at all is one quick look."""
+        found = await self._between(after, until, None)
+        if not found:
+            return {}
+        return {None: found} | {
+            severity: await self._between(after, until, severity) for severity in range(len(SEVERITIES))
+        }
+
+    async def _between(self, after: datetime, until: datetime, severity: int | None) -> list[Member]:
+        return _members(await self._store.fetch(sql.RECENT_BETWEEN, after, until, RECENT_EVENTS, severity))
+
+    async def _recent(self, now: datetime, severity: int | None) -> list[Member]:
         latest = now + timedelta(seconds=MAX_RECENT_AHEAD_S)
         if severity is None:
-            rows = await self._store.fetch(sql.RECENT, latest, RECENT_EVENTS)
-        else:
-            rows = await self._store.fetch(sql.RECENT_OF_SEVERITY, latest, RECENT_EVENTS, severity)
-        return [
-            (
-                member(
-                    RecentEvent(
-                        str(row["id"]),
-                        row["ts"],
-                        SEVERITIES[row["severity"]],
-                        row["source"],
-                        row["message"],
-                        row["received_at"],
-                        msgspec.UNSET if row["attributes"] is None else msgspec.Raw(row["attributes"].encode()),
-                    )
-                ),
-                unix_us(row["ts"]),
-            )
-            for row in rows
-        ]
+            return _members(await self._store.fetch(sql.RECENT, latest, RECENT_EVENTS))
+        return _members(await self._store.fetch(sql.RECENT_OF_SEVERITY, latest, RECENT_EVENTS, severity))
+
+
+def _members(rows: Iterable[Any]) -> list[Member]:
+    return [
+        (
+            member(
+                RecentEvent(
+                    str(row["id"]),
+                    row["ts"],
+                    SEVERITIES[row["severity"]],
+                    row["source"],
+                    row["message"],
+                    row["received_at"],
+                    msgspec.UNSET if row["attributes"] is None else msgspec.Raw(row["attributes"].encode()),
+                )
+            ),
+            unix_us(row["ts"]),
+        )
+        for row in rows
+    ]

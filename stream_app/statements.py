@@ -158,6 +158,11 @@ SELECT l.* FROM minutes AS m CROSS JOIN LATERAL (
     ORDER BY ts DESC, id DESC LIMIT $2
 ) AS l ORDER BY l.ts DESC, l.id DESC LIMIT $2"""
 
+# After $1, so that what was read up to there is not read again.
+RECENT_BETWEEN: Final = """
+SELECT id, ts, severity, source, message, attributes, received_at FROM logs
+WHERE ts > $1 AND ts <= $2 AND ($4::smallint IS NULL OR severity = $4) ORDER BY ts DESC, id DESC LIMIT $3"""
+
 MINUTE_COUNTS: Final = """
 SELECT extract(epoch FROM bucket)::bigint / 60 AS minute, severity, source, n FROM log_rollup_minute
 WHERE bucket BETWEEN $1 AND $2 ORDER BY bucket"""

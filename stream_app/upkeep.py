@@ -1,4 +1,4 @@
-"""What a worker does besides windows: positions at partition ends, its own figures, day partitions, old figures."""
+"""What a worker does besides windows: positions at partition ends, its figures, day partitions, events come near."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from stream_app import statements as sql
 from stream_app.figures import StreamFigures
+from stream_app.near_events import NearEvents
 from stream_app.outcomes import StoreBusyError, StoreUnavailableError, UnavailableError
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
@@ -68,6 +69,7 @@ class Keeping:
     days: DayPartitions
     closed_days: DayPartitions
     silent: SilentProcesses
+    near_events: NearEvents
     figures: StreamFigures
 
 
@@ -99,7 +101,7 @@ class Upkeep:
         loops = (
             (self._sample, SAMPLE_INTERVAL_S),
             (self._report, REPORT_INTERVAL_S),
-            (self._keep_tables, TABLES_INTERVAL_S),
+            (self._keep_tables_and_lists, TABLES_INTERVAL_S),
         )
         self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
 
@@ -162,8 +164,9 @@ class Upkeep:
         if until:
             await self._keeping.mirror.move_stored_until(until)
 
-    async def _keep_tables(self) -> None:
+    async def _keep_tables_and_lists(self) -> None:
         await self._keeping.days.make_ahead()
+        await self._keeping.near_events.tell()
         await self._keeping.silent.fold()
         await self._keeping.closed_days.make_of_default()
         await self._keeping.closed_days.index_closed()

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from ingest_gateway.contract import SEVERITIES, moment_of
 from stream_app.contract import RECENT_EVENTS, RedisKeys, count_member
-from stream_app.mirror_parts import Snapshot
+from stream_app.mirror_parts import Recent, Snapshot
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.recent_event import RecentEvent, member
 from stream_app.redis_mirror import RedisMirror
@@ -84,6 +84,7 @@ class MirrorUnderTest(Protocol):
     async def apply(self, stored: Stored, until_ms: Mapping[int, int], *, more_waits: bool) -> bool: ...
     async def tell(self) -> None: ...
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None: ...
+    async def add_recent(self, recent: Recent) -> None: ...
     def mark_stale(self) -> None: ...
     def mark_set_back(self) -> None: ...
     async def wipe(self) -> None:
@@ -107,6 +108,7 @@ class MemoryMirrorAdapter:
         self._mirror = MemoryMirror(snapshots, clock)
         self.apply, self.tell, self.mark_stale = self._mirror.apply, self._mirror.tell, self._mirror.mark_stale
         self.move_stored_until, self.mark_set_back = self._mirror.move_stored_until, self._mirror.mark_set_back
+        self.add_recent = self._mirror.add_recent
 
     async def wipe(self) -> None:
         self._mirror.wipe()
@@ -151,6 +153,7 @@ class RedisMirrorAdapter:
         self.mirror = RedisMirror(client, self.keys, snapshots, clock, self.figures)
         self.apply, self.tell, self.mark_stale = self.mirror.apply, self.mirror.tell, self.mirror.mark_stale
         self.move_stored_until, self.mark_set_back = self.mirror.move_stored_until, self.mirror.mark_set_back
+        self.add_recent = self.mirror.add_recent
 
     async def wipe(self) -> None:
         await self.client.flushdb()

@@ -90,6 +90,19 @@ async def test_an_event_dated_far_ahead_is_counted_and_in_no_list(told: Told) ->
     assert await told.mirror.totals() == {"HIGH|web-01": 2}
 
 
+async def test_an_event_that_came_near_is_in_the_lists_once_it_is_added(told: Told) -> None:
+    await told.write(record(0, message="now"), record(0, timestamp="2026-11-24T10:30:00Z", message="ahead"))
+    assert await told.messages() == ["now"]
+
+    told.clock.now_s += 1260
+    near = (await told.snapshots.snapshot(told.clock.now_s)).recent
+    for _ in range(2):
+        await told.mirror.add_recent(near)
+
+    assert await told.messages() == ["ahead", "now"]
+    assert await told.messages(3) == ["ahead", "now"]
+
+
 async def test_a_large_event_stands_in_the_list_as_a_stub(told: Told) -> None:
     await told.write(record(0, message="x" * MAX_RECENT_MEMBER_BYTES))
 

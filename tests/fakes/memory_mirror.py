@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stream_app.contract import MAX_RECENT_AHEAD_S, RECENT_EVENTS
-from stream_app.mirror_parts import SnapshotSource
+from stream_app.mirror_parts import Recent, SnapshotSource
 from stream_app.outcomes import Stored
 from stream_app.pending import Pending, newest
 
@@ -46,6 +46,11 @@ class MemoryMirror:
     async def tell(self) -> None:
         """Nothing is ever put off."""
 
+    async def add_recent(self, recent: Recent) -> None:
+        """Members of the recent lists."""
+        for severity, members in recent.items():
+            self._push(severity, dict(members))
+
     async def move_stored_until(self, until_ms: Mapping[int, int]) -> None:
         """At the end of partitions."""
         pending = Pending()
@@ -58,8 +63,7 @@ class MemoryMirror:
             for minute, counts in snapshot.minute_counts.items():
                 self._raise_to(self.minute_counts.setdefault(minute, {}), counts)
             self._raise_to(self.total_counts, snapshot.total_counts)
-            for severity, members in snapshot.recent.items():
-                self._push(severity, dict(members))
+            await self.add_recent(snapshot.recent)
             self.stored_until_us.update(snapshot.stored_until_us)
             self.seeded, self._stale = True, False
         for minute, counts in pending.minute_counts.items():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ingest_gateway.contract import unix_us
 from stream_app.contract import MAX_RECENT_AHEAD_S, RECENT_EVENTS
 from stream_app.snapshot import PostgresSnapshots
 from tests.contract.stores import PostgresAdapter
@@ -46,3 +47,18 @@ async def test_the_minute_that_the_latest_time_cuts_leaves_no_event_out(
 
     assert len(found.recent[HIGH]) == RECENT_EVENTS
     assert [time for _, time in found.recent[HIGH]] == [time for _, time in found.recent[None]]
+
+
+@pytest.mark.integration
+async def test_between_two_times_are_the_newest_of_all_and_of_each_severity(
+    postgres: PostgresAdapter, observer: Observer
+) -> None:
+    snapshots = PostgresSnapshots(postgres.store, "a-topic")
+    assert await snapshots.recent_between(NOW, NOW + timedelta(seconds=60)) == {}
+    await add(observer, NOW, 1200)
+
+    found = await snapshots.recent_between(NOW + timedelta(milliseconds=100), NOW + timedelta(milliseconds=1150))
+
+    times = [time - unix_us(NOW) for _, time in found[HIGH]]
+    assert times == [ms * 1000 for ms in range(1150, 150, -1)]
+    assert (found[None], found[0]) == (found[HIGH], [])

@@ -28,6 +28,7 @@ class FakeParts:
     unaligned: list[Exception] = field(default_factory=list)
     indexed: int = 0
     folded: int = 0
+    looked: int = 0
     # What the store says it holds; else that it holds what it is asked for.
     holds: dict[int, int] | None = None
     checked: list[tuple[dict[int, int], dict[int, int]]] = field(default_factory=list)
@@ -67,6 +68,9 @@ class FakeParts:
     async def make_ahead(self) -> None:
         """Nothing to make."""
 
+    async def tell(self) -> None:
+        self.looked += 1
+
     async def fold(self) -> None:
         self.folded += 1
 
@@ -80,7 +84,7 @@ class FakeParts:
 def upkeep_of(parts: Any, stored: Callable[[], dict[int, int]]) -> Upkeep:
     figures = StreamFigures(CollectorRegistry(), lambda: 0.0, lambda: range(1))
     identity = Identity("stream-test-7", "stream-test", datetime(2026, 11, 24, tzinfo=UTC))
-    keeping = Keeping(parts, parts, parts, parts, parts, parts, figures)
+    keeping = Keeping(parts, parts, parts, parts, parts, parts, parts, figures)
     return Upkeep(identity, keeping, parts, parts, stored, lambda: 7)
 
 

@@ -181,10 +181,7 @@ class PostgresStore:
 
     async def _write_dead_letters(self, connection: Connection, letters: Sequence[DeadLetter], window: Window) -> None:
         if letters:
-            columns = zip(
-                *map(_letter_columns, letters),
-                strict=True,
-            )
+            columns = zip(*map(_letter_columns, letters), strict=True)
             await connection.execute(sql.ADD_DEAD_LETTERS, self._topic, *map(list, columns))
         if window.losses:
             columns = zip(*((loss.partition, loss.start, loss.end) for loss in window.losses), strict=True)
@@ -294,6 +291,9 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return is_transient(error.sqlstate)
     if isinstance(error, asyncpg.InterfaceError):
-        return str(error).endswith(_CONNECTION_GONE)
+        if str(error).endswith(_CONNECTION_GONE):
+            return True
+        # The rollback of what failed, on a connection that another session's death left in the middle of an answer.
+        return error.__context__ is not None and _is_transient(error.__context__)
     # InternalClientError: asyncpg 0.32 was given a query after the server's farewell and before the end of the stream.
     return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)

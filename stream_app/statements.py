@@ -142,14 +142,25 @@ RECENT: Final = """
 SELECT id, ts, severity, source, message, attributes, received_at FROM logs
 WHERE ts <= $1 ORDER BY ts DESC, id DESC LIMIT $2"""
 
-# Of a severity: in the newest minutes that hold so many of it. Without them a rare one was looked for in every row.
+# Of a severity: in the newest hours, and of those in the newest minutes, that hold so many of it. Without them a rare
+# one was looked for in every row. The newest hour and the newest minute may be cut: of their events it is not known how
+# many are wanted.
 RECENT_OF_SEVERITY: Final = """
-WITH minutes AS (
+WITH hours AS (
     SELECT bucket FROM (
-        -- The newest minute may be cut: of its events it is not known how many are wanted.
-        SELECT bucket, sum(CASE WHEN bucket <= $1::timestamptz - interval '1 minute' THEN n ELSE 0 END)
+        SELECT bucket, sum(CASE WHEN bucket <= $1::timestamptz - interval '1 hour' THEN n ELSE 0 END)
                OVER (ORDER BY bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
-        FROM log_count_minute WHERE severity = $3 AND bucket <= $1
+        FROM log_count_hour WHERE severity = $3 AND bucket <= $1
+    ) AS counted WHERE coalesce(newer, 0) < $2
+), minutes AS (
+    SELECT bucket FROM (
+        SELECT m.bucket, sum(CASE WHEN m.bucket <= $1::timestamptz - interval '1 minute' THEN m.n ELSE 0 END)
+               OVER (ORDER BY m.bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
+        FROM hours AS h CROSS JOIN LATERAL (
+            SELECT bucket, n FROM log_count_minute
+            WHERE bucket >= h.bucket AND bucket < h.bucket + interval '1 hour' AND bucket <= $1 AND severity = $3
+            OFFSET 0
+        ) AS m
     ) AS counted WHERE coalesce(newer, 0) < $2
 )
 SELECT l.* FROM minutes AS m CROSS JOIN LATERAL (

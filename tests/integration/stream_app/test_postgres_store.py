@@ -281,3 +281,19 @@ async def test_a_dead_letter_keeps_its_records_headers(postgres: PostgresAdapter
     found = await postgres.store.fetch('SELECT headers FROM dead_letters ORDER BY "offset"')
     kept = [[name, None if value is None else b64encode(value).decode()] for name, value in headers]
     assert [row["headers"] and json.loads(row["headers"]) for row in found] == [kept, None, None]
+
+
+@pytest.mark.integration
+async def test_a_rollback_that_fails_does_not_hide_that_the_connection_was_lost(postgres: PostgresAdapter) -> None:
+    hiding = asyncpg.InterfaceError("cannot perform operation: another operation is in progress")
+
+    async def fail_in_a_session() -> None:
+        async with postgres.store.session():
+            raise hiding
+
+    # Alone it is a mistake of ours.
+    with pytest.raises(asyncpg.InterfaceError):
+        await fail_in_a_session()
+    hiding.__context__ = asyncpg.InternalClientError("cannot switch to state 21; another operation (2) is in progress")
+    with pytest.raises(StoreUnavailableError, match="in progress"):
+        await fail_in_a_session()

@@ -17,7 +17,7 @@ HIGH = 3
 
 
 async def add(observer: Observer, first: datetime, count: int) -> None:
-    """So many events of one minute, and their count."""
+    """So many events of one minute, and their counts."""
     await observer.execute(
         "INSERT INTO logs (id, ts, severity, source, message, received_at) "
         "SELECT gen_random_uuid(), $1::timestamptz + n * interval '1 millisecond', $2, 'a', 'm', $1 "
@@ -26,12 +26,15 @@ async def add(observer: Observer, first: datetime, count: int) -> None:
         HIGH,
         count,
     )
-    await observer.execute(
-        "INSERT INTO log_count_minute (bucket, severity, n) VALUES (date_trunc('minute', $1::timestamptz), $2, $3)",
-        first,
-        HIGH,
-        count,
-    )
+    for step in ("minute", "hour"):
+        await observer.execute(
+            f"INSERT INTO log_count_{step} AS t (bucket, severity, n) "
+            f"VALUES (date_trunc('{step}', $1::timestamptz), $2, $3) "
+            "ON CONFLICT (bucket, severity) DO UPDATE SET n = t.n + excluded.n",
+            first,
+            HIGH,
+            count,
+        )
 
 
 @pytest.mark.integration
@@ -42,6 +45,22 @@ async def test_the_minute_that_the_latest_time_cuts_leaves_no_event_out(
     await add(observer, beyond, RECENT_EVENTS)
     await add(observer, NOW, 700)
     await add(observer, NOW - timedelta(days=9), 500)
+
+    found = await PostgresSnapshots(postgres.store, "a-topic").snapshot(NOW.timestamp())
+
+    assert len(found.recent[HIGH]) == RECENT_EVENTS
+    assert [time for _, time in found.recent[HIGH]] == [time for _, time in found.recent[None]]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "before", [timedelta(minutes=1), timedelta(minutes=59), timedelta(hours=1), timedelta(days=40)]
+)
+async def test_a_severity_is_followed_over_minutes_and_hours_until_its_list_is_full(
+    postgres: PostgresAdapter, observer: Observer, before: timedelta
+) -> None:
+    for number, count in enumerate((RECENT_EVENTS - 500, 300, 150, 200)):
+        await add(observer, NOW - number * before, count)
 
     found = await PostgresSnapshots(postgres.store, "a-topic").snapshot(NOW.timestamp())
 

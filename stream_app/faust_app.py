@@ -135,16 +135,15 @@ class ChunkConsumer(driver.Consumer):
         if (steps := self._rebalance_steps) % 2:
             return
         assigned = list(self.assignment())
-        beginnings = await self.earliest_offsets(*assigned)
 
         async def ends() -> dict[int, int]:
             return {tp.partition: offset for tp, offset in (await self.highwaters(*assigned)).items()}
 
         try:
-            stored = await asyncio.wait_for(
-                self.app.deliveries.start_positions({tp.partition: offset for tp, offset in beginnings.items()}, ends),
-                _POSITIONS_TIMEOUT_S,
-            )
+            # Below `broker_request_timeout`, at which Faust goes on without the positions.
+            async with asyncio.timeout(_POSITIONS_TIMEOUT_S):
+                beginnings = {tp.partition: offset for tp, offset in (await self.earliest_offsets(*assigned)).items()}
+                stored = await self.app.deliveries.start_positions(beginnings, ends)
         except TimeoutError:
             self.reading.forget()
             await super().perform_seek()

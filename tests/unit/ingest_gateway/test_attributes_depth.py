@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -67,7 +68,8 @@ PIECES = st.sampled_from(
 
 @given(st.dictionaries(st.text(max_size=5), FLAT_VALUES, max_size=6), st.data())
 def test_what_is_accepted_is_strict_json_that_every_reader_takes(attributes: dict[str, object], data: Any) -> None:
-    content = orjson.dumps(attributes)
+    # Not with orjson: it writes no integer of over 64 bits, and null for NaN.
+    content = json.dumps(attributes, ensure_ascii=False).encode()
     if data.draw(st.booleans()):
         place = data.draw(st.integers(1, len(content) - 1))
         content = content[:place] + data.draw(PIECES) + content[place + data.draw(st.integers(0, 2)) :]

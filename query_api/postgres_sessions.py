@@ -19,7 +19,7 @@ from query_api import sql
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from threatlog.process.settings import Postgres
+    from threatlog.process.server_settings import Postgres
 
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]

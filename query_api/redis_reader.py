@@ -22,7 +22,7 @@ from query_api.recent_lists import RecentLists
 from stream_app.contract import RedisKeys
 
 if TYPE_CHECKING:
-    from threatlog.process import settings as configuration
+    from threatlog.process import server_settings as configuration
 
 log = logging.getLogger(__name__)
 _AT_ONCE: Final = 16

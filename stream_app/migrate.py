@@ -16,7 +16,7 @@ import yoyo
 from threatlog.process.exit_codes import EXIT_TRY_LATER
 
 if TYPE_CHECKING:
-    from threatlog.process.settings import Postgres
+    from threatlog.process.server_settings import Postgres
 
 log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -25,7 +25,7 @@ from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, cop
 from stream_app.sqlstates import is_busy, is_refusal, is_transient
 
 if TYPE_CHECKING:
-    from threatlog.process.settings import Postgres
+    from threatlog.process.server_settings import Postgres
 
     Connection = asyncpg.Connection[asyncpg.Record]
 

@@ -31,7 +31,7 @@ from stream_app.redis_scripts import FINISH_REBUILD, in_turns, literally
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
 
-    from threatlog.process import settings as configuration
+    from threatlog.process import server_settings as configuration
 
 log = logging.getLogger(__name__)
 # Longer than a query may wait: the worker would rather wait a little than rebuild everything.

@@ -12,6 +12,9 @@ from tests.source_tree import PACKAGES, ROOT, SERVICES, all_modules, functions_o
 # The command line runs the services, and `threatlog lag` asks with the query API's own means.
 COMMAND_FILES = ("threatlog/__main__.py", "threatlog/lag.py")
 
+# What every process shares: how it runs, and who may use it.
+SHARED = ("threatlog.process.", "threatlog.access.")
+
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_CONSTRUCTOR_PARAMETERS = 6
@@ -60,7 +63,7 @@ def test_a_service_imports_of_threatlog_only_what_every_process_shares() -> None
             for module in source_modules()
             if module.package in SERVICES
             for name in module.imports
-            if name.split(".")[0] == "threatlog" and not f"{name}.".startswith("threatlog.process.")
+            if name.split(".")[0] == "threatlog" and not f"{name}.".startswith(SHARED)
         ]
     )
 
@@ -70,9 +73,9 @@ def test_what_every_process_shares_knows_none_of_the_processes() -> None:
         [
             f"{module.path} imports {name}"
             for module in source_modules()
-            if module.path.startswith("threatlog/process/")
+            if f"{module.name}.".startswith(SHARED)
             for name in module.imports
-            if name.split(".")[0] in PACKAGES and not name.startswith("threatlog.process")
+            if name.split(".")[0] in PACKAGES and not f"{name}.".startswith(SHARED)
         ]
     )
 

@@ -13,7 +13,8 @@ from tests.conftest import MakeStack
 from tests.servers import Stack, run_now
 from threatlog.embedded.ports import LOOPBACK
 from threatlog.process.exit_codes import EXIT_TRY_LATER
-from threatlog.process.settings import Kafka, Limits, Settings
+from threatlog.process.server_settings import Kafka
+from threatlog.process.settings import Limits, Settings
 from threatlog.topics import run
 
 pytestmark = [pytest.mark.integration, pytest.mark.no_database]

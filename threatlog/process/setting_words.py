@@ -8,7 +8,7 @@ import annotated_types
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from threatlog.process.settings import Bytes, Seconds
+from threatlog.process.setting_types import Bytes, Seconds
 
 # The units that are read; a week is 168h.
 _DURATIONS: Final = ((3600.0, "h"), (60.0, "m"), (1.0, "s"), (0.001, "ms"))

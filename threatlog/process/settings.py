@@ -2,60 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
+from pydantic import Field
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
-_UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
-_SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB|B)?", re.IGNORECASE)
-_UNIT_BYTES = {None: 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+from threatlog.process.server_settings import Kafka, Postgres, Redis
+from threatlog.process.setting_types import Bytes, Count, Port, Seconds, Section
 
 
-def _number(value: Any) -> Any:
-    """pydantic takes true for 1."""
-    if isinstance(value, bool):
-        raise ValueError("a number")
-    return value
-
-
-def _duration_s(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError("a duration such as 200ms, 5s, 2m, 1h or a number of seconds")
-        return float(match[1]) * _UNIT_S[match[2]]
-    return _number(value)
-
-
-def _size_bytes(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        if match is None:
-            raise ValueError("a size such as 512KiB, 10MiB or a number of bytes")
-        return int(match[1]) * _UNIT_BYTES[match[2].lower() if match[2] else None]
-    return _number(value)
-
-
-def _topic(value: str) -> str:
-    if value in (".", ".."):
-        raise ValueError("a name that Kafka takes, so neither . nor ..")
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(allow_inf_nan=False)]
-Bytes = Annotated[int, BeforeValidator(_size_bytes)]
-Count = Annotated[int, BeforeValidator(_number)]
-Port = Annotated[Count, Field(ge=1, le=65535)]
-Topic = Annotated[str, AfterValidator(_topic)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Server(_Section):
+class Server(Section):
     """The gateway's HTTP server."""
 
     host: str = Field("127.0.0.1", min_length=1, description="address the gateway listens on")
@@ -66,7 +19,7 @@ class Server(_Section):
     )
 
 
-class Query(_Section):
+class Query(Section):
     """The query API."""
 
     host: str = Field("127.0.0.1", min_length=1, description="address the query API listens on")
@@ -77,7 +30,7 @@ class Query(_Section):
     )
 
 
-class Stream(_Section):
+class Stream(Section):
     """The stream application."""
 
     metrics_host: str = Field(
@@ -92,54 +45,7 @@ class Stream(_Section):
     )
 
 
-class Kafka(_Section):
-    """Kafka, and the topic's shape."""
-
-    bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="host:port, several with commas")
-    topic: Topic = Field("threatlog.events", pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="topic of the events")
-    consumer_group: str = Field(
-        "threatlog-stream", pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="consumer group of the stream application"
-    )
-    partitions: Count = Field(12, ge=1, le=1024, description="partitions of a new topic")
-    replication_factor: Count = Field(1, ge=1, le=9, description="replication of a new topic")
-    min_insync_replicas: Count = Field(1, ge=1, le=9, description="replicas that must have a record before it counts")
-    retention: Seconds = Field(
-        7 * 86_400.0,
-        ge=60,
-        le=3650 * 86_400,
-        description="how long Kafka keeps records, so how long everything behind it may stop",
-    )
-
-
-class Postgres(_Section):
-    """PostgreSQL."""
-
-    host: str = Field("127.0.0.1", min_length=1, description="host name, or the folder of a unix socket")
-    port: Port = Field(5432, description="port")
-    database: str = Field("threatlog", min_length=1, description="database")
-    user: str = Field("threatlog", min_length=1, description="user")
-    password: SecretStr = Field(SecretStr(""), description="password")
-    max_connections: Count = Field(
-        10,
-        ge=2,
-        le=200,
-        description="most connections of one query API process, up to two of them for health, lag and figures",
-    )
-    connect_timeout: Seconds = Field(3.0, gt=0, le=60, description="longest wait for a connection")
-
-
-class Redis(_Section):
-    """Redis."""
-
-    host: str = Field("127.0.0.1", min_length=1, description="host name")
-    port: Port = Field(6379, description="port")
-    database: Count = Field(0, ge=0, le=1023, description="database number")
-    password: SecretStr = Field(SecretStr(""), description="password")
-    key_prefix: str = Field("threatlog:", description="what every key begins with")
-    timeout: Seconds = Field(0.05, gt=0, le=5, description="a query's longest wait for Redis")
-
-
-class Ingestion(_Section):
+class Ingestion(Section):
     """Windows of the stream application."""
 
     worker_count: Count = Field(
@@ -155,7 +61,7 @@ class Ingestion(_Section):
     batch_timeout: Seconds = Field(0.2, ge=0.005, le=60, description="longest time a window stays open")
 
 
-class Cache(_Section):
+class Cache(Section):
     """The query API's page cache in Redis."""
 
     ttl: Seconds = Field(60.0, ge=0, le=86_400, description="longest age of a cached page whose range is complete")
@@ -163,7 +69,7 @@ class Cache(_Section):
     query_cache_enabled: bool = Field(True, description="whether pages are cached at all")
 
 
-class Limits(_Section):
+class Limits(Section):
     """What one request and one event may measure."""
 
     max_body_bytes: Bytes = Field(10 << 20, ge=1024, le=1 << 30, description="body as sent")
@@ -188,20 +94,20 @@ class Limits(_Section):
     )
 
 
-class Storage(_Section):
+class Storage(Section):
     """Day partitions of the log table."""
 
     partition_days_back: Count = Field(30, ge=1, le=3650, description="oldest day that gets a partition of its own")
     partition_days_ahead: Count = Field(2, ge=1, le=30, description="newest day that gets a partition of its own")
 
 
-class Log(_Section):
+class Log(Section):
     """Log lines."""
 
     level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level that is written")
 
 
-class Settings(_Section):
+class Settings(Section):
     """All sections; one frozen value for each process."""
 
     server: Server = Server()

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from threatlog.process.load_settings import load_settings, variables
-from threatlog.process.settings import Cache, Ingestion, Limits, Postgres, Server, Settings
+from threatlog.process.server_settings import Postgres
+from threatlog.process.settings import Cache, Ingestion, Limits, Server, Settings
 from threatlog.settings_table import all_settings, config_yaml, in_force, markdown
 
 

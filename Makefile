@@ -22,7 +22,7 @@ REPOSITORY_TESTS = $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: other-python help up demo test coverage check format bench lock clean
+.PHONY: other-python help up demo test coverage check audit sbom format bench lock clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [NAME=value ...]'
@@ -50,6 +50,12 @@ check: $(STAMP) ## style, types, architecture, documents
 	run $(BIN)/mypy; \
 	$(if $(REPOSITORY_TESTS),run $(BIN)/python -m pytest -q $(REPOSITORY_TESTS);) \
 	exit $$status
+
+audit: $(STAMP) ## look for known vulnerabilities in what is pinned
+	@exec $(BIN)/python deploy/audit.py
+
+sbom: $(STAMP) ## print what ThreatLog is made of, as CycloneDX
+	@exec $(BIN)/python deploy/sbom.py
 
 format: $(STAMP) ## mend the style
 	$(BIN)/ruff check --fix

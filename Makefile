@@ -11,6 +11,8 @@ DATA_DIR ?= .threatlog
 RPS ?= 200
 STACK ?= embedded
 ARGS ?=
+# Test processes side by side, each with servers of its own: most tests wait more than they compute.
+JOBS ?= 3
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -36,11 +38,12 @@ up: $(STAMP) ## run everything here [GATEWAY_PORT=8080 QUERY_PORT=8081 DATA_DIR=
 demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
 	@exec $(BIN)/python -m threatlog demo --rps '$(RPS)' $(UP)
 
-test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers ARGS='-k name']
-	@exec $(BIN)/python -m pytest --stack='$(STACK)' $(ARGS)
+test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers JOBS=3 ARGS='-k name']
+	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' $(ARGS)
 
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach
-	@exec $(BIN)/python -m pytest --stack='$(STACK)' --cov --cov-report=term-missing:skip-covered $(ARGS)
+	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' --cov \
+	    --cov-report=term-missing:skip-covered $(ARGS)
 
 # All four run, also after a failure: one run then says everything.
 check: $(STAMP) ## style, types, architecture, documents

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from threatlog.process.settings import Settings
 REDIS_DATABASES = 64
 READY_TIMEOUT_S = 60.0
 _MIGRATE_TIMEOUT_S = 60.0
+_DROP_TIMEOUT_S = 30.0
 _TEMPLATE = "threatlog_template"
 
 Result = TypeVar("Result")
@@ -198,7 +200,16 @@ class StackMaker:
         await self._flush_redis(settings)
 
     async def _drop_parts(self, settings: Settings) -> None:
-        await self._on_postgres(f"DROP DATABASE IF EXISTS {settings.postgres.database} WITH (FORCE)")
+        deadline = time.monotonic() + _DROP_TIMEOUT_S
+        while True:
+            try:
+                await self._on_postgres(f"DROP DATABASE IF EXISTS {settings.postgres.database} WITH (FORCE)")
+                break
+            except asyncpg.InsufficientPrivilegeError:
+                # Autovacuum is in it, which only a superuser may end; it ends by itself.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
         await self._on_kafka(settings, lambda admin: admin.delete_topics([settings.kafka.topic], timeout_ms=20_000))
 
     async def _on_postgres(self, *statements: str) -> None:

@@ -18,6 +18,7 @@ from ingest_gateway.ingest import IngestLimits, IngestParts
 from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.request_body import RequestBytes
+from threatlog.access.requirement import NoKeysError, first_keys, kept_current
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
@@ -41,6 +42,11 @@ def run(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
+    try:
+        keys = await first_keys(settings, "gateway", settings.server.host)
+    except NoKeysError as error:
+        log.error("%s", error)
+        return EXIT_CONFIGURATION
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -59,13 +65,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     request_bytes = RequestBytes(settings.limits.max_request_bytes_in_flight)
     metrics.watch_requests(lambda: request_bytes.in_flight)
     parts = IngestParts(publisher, metrics, ingest_limits(settings), request_bytes)
-    app = create_app(parts, settings, registry, readiness)
+    app = create_app(parts, settings, registry, readiness, keys)
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        await serve(app, listener, readiness.stop)
+        async with kept_current(keys):
+            await serve(app, listener, readiness.stop)
     finally:
         await publisher.close(FLUSH_S)
     return 0

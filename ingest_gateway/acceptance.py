@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from ingest_gateway.contract import (
+    REJECTION_STATUSES,
     EventLimits,
     ReceivedEvent,
     RejectedEventError,
@@ -19,6 +22,10 @@ from ingest_gateway.contract import (
     time_of_id,
 )
 from ingest_gateway.event_ids import IdSource
+
+# Only the gateway knows who sends, so no record in Kafka is refused for it.
+SOURCE_NOT_ALLOWED: Final = "source_not_allowed"
+DECISION_STATUSES: Final = MappingProxyType({**REJECTION_STATUSES, SOURCE_NOT_ALLOWED: 403})
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +65,22 @@ def accept(
             result.ids.append(identifier)
             result.values.append(value)
     return result
+
+
+def of_sources(
+    items: Sequence[ReceivedEvent | RejectedEventError], sources: frozenset[str]
+) -> list[ReceivedEvent | RejectedEventError]:
+    """The items, with a refusal in the place of each event of a source that the sender's key is not for."""
+    return [
+        item if isinstance(item, RejectedEventError) or item.source in sources else foreign_source(item.source, sources)
+        for item in items
+    ]
+
+
+def foreign_source(source: str, sources: frozenset[str]) -> RejectedEventError:
+    """The refusal of an event whose sender may not speak for its source."""
+    detail = f"source {source!r} is not one that this API key may send events of: {', '.join(sorted(sources))}"
+    return RejectedEventError(SOURCE_NOT_ALLOWED, detail)
 
 
 def accept_event(

@@ -14,6 +14,9 @@ from ingest_gateway.health import Readiness, health_routes
 from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
 from ingest_gateway.limits_listing import listed_limits
 from ingest_gateway.openapi import BATCH_PATH, INGEST_PATH, describe_ingestion
+from ingest_gateway.route_scopes import ROUTE_SCOPES
+from threatlog.access.authentication import Authentication
+from threatlog.access.key_watch import KeyWatch
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send, metrics_response
 from threatlog.process.problems import AnswerWhenCancelled, install_problem_handlers
 from threatlog.process.settings import Settings
@@ -66,8 +69,9 @@ def create_app(
     settings: Settings,
     registry: CollectorRegistry,
     readiness: Readiness | None = None,
+    keys: KeyWatch | None = None,
 ) -> HttpMetrics:
-    """The whole application, wrapped in its request metrics."""
+    """The whole application, wrapped in its request metrics. With `keys`, only who has one is let in."""
     app = FastAPIOffline(
         title="ThreatLog gateway",
         description="Takes security events and answers when they are safe in Kafka.",
@@ -81,7 +85,7 @@ def create_app(
         _IngestRoute(BATCH_PATH, BatchEndpoint(parts), methods=["POST"]),
     ]
     app.router.routes.extend(ingest_routes)
-    app.include_router(health_routes(parts.publisher, readiness or Readiness()))
+    app.include_router(health_routes(parts.publisher, readiness or Readiness(), keys))
     shown_limits = orjson.dumps(listed_limits(settings))
 
     @app.get("/api/v1/limits", tags=["limits"], summary="What one request and one event may measure")
@@ -93,5 +97,8 @@ def create_app(
         return metrics_response(registry)
 
     install_problem_handlers(app)
-    describe_ingestion(app, settings.limits)
-    return HttpMetrics(AnswerWhenCancelled(_IngestFirst(app, ingest_routes)), registry, service="gateway")
+    describe_ingestion(app, settings.limits, ROUTE_SCOPES)
+    inner: AsgiApp = AnswerWhenCancelled(_IngestFirst(app, ingest_routes))
+    if keys is not None:
+        inner = Authentication(inner, keys, ROUTE_SCOPES)
+    return HttpMetrics(inner, registry, service="gateway")

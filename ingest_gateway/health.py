@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from ingest_gateway.publishing import EventPublisher
+from threatlog.access.key_watch import KeysUnknownError
 from threatlog.process.problems import Problem
 
 
@@ -21,7 +24,13 @@ class Readiness:
         self.stopping = True
 
 
-def health_routes(publisher: EventPublisher, readiness: Readiness) -> APIRouter:
+class Keys(Protocol):
+    """The API keys. Raises KeysUnknownError."""
+
+    def check_known(self) -> None: ...
+
+
+def health_routes(publisher: EventPublisher, readiness: Readiness, keys: Keys | None = None) -> APIRouter:
     """The three probes. None of them waits for Kafka."""
     router = APIRouter(tags=["health"])
 
@@ -33,6 +42,12 @@ def health_routes(publisher: EventPublisher, readiness: Readiness) -> APIRouter:
             raise Problem(
                 503, "kafka_unavailable", state.detail, extra={"health": "unhealthy", "kafka": "disconnected"}
             )
+        try:
+            if keys is not None:
+                keys.check_known()
+        except KeysUnknownError as error:
+            extra = {"health": "unhealthy", "kafka": "connected"}
+            raise Problem(503, "keys_unknown", str(error), extra=extra) from None
 
     @router.get("/health", summary="Whether events can be taken, and what is wrong when not")
     async def health() -> Response:

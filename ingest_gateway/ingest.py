@@ -17,14 +17,21 @@ from uuid import UUID
 import msgspec
 import orjson
 
-from ingest_gateway.acceptance import Acceptance, Rejection, accept, accept_event
-from ingest_gateway.bodies import JSON, NDJSON, batch_of_json, batch_of_ndjson, media_type
+from ingest_gateway.acceptance import (
+    DECISION_STATUSES,
+    Acceptance,
+    Rejection,
+    accept,
+    accept_event,
+    foreign_source,
+    of_sources,
+)
+from ingest_gateway.bodies import JSON, NDJSON, BatchItem, batch_of_json, batch_of_ndjson, media_type
 from ingest_gateway.compression import decompress
 from ingest_gateway.contract import (
     CONTENT_TYPE,
     CONTENT_TYPE_HEADER,
     CONTRACT_VERSION,
-    REJECTION_STATUSES,
     TRACEPARENT_HEADER,
     VERSION_HEADER,
     EventLimits,
@@ -35,6 +42,7 @@ from ingest_gateway.event_ids import RANDOM_BYTES, IdempotentIds, IdSource, Time
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt, RecordHeaders
 from ingest_gateway.request_body import HeldBytes, RequestBytes, SenderGoneError, receive_body
+from threatlog.access.caller import caller_of
 from threatlog.process.http_metrics import Receive, Scope, Send
 from threatlog.process.problems import Problem, internal_error
 
@@ -110,6 +118,7 @@ class _Request:
     media_type: str
     body: bytes
     ids: IdSource
+    sources: frozenset[str] | None
 
 
 Decided = TypeVar("Decided")
@@ -160,7 +169,7 @@ class _Endpoint(Generic[Decided]):
         if body is not wire:
             held.grow(len(body))
         ids = TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES)) if key is None else IdempotentIds(key)
-        decided = self._decide(_Request(kind, body, ids))
+        decided = self._decide(_Request(kind, body, ids, caller_of(scope).sources))
         held.replace(0)
         return decided, _record_headers(headers.get(b"traceparent"))
 
@@ -189,10 +198,13 @@ class SingleEndpoint(_Endpoint[tuple[UUID | str, datetime, bytes]]):
     def _decide(self, request: _Request) -> tuple[UUID | str, datetime, bytes]:
         parts = self._parts
         try:
-            return accept_event(decode_received(request.body), 0, parts.limits.event, parts.now(), request.ids)
+            event = decode_received(request.body)
+            if request.sources is not None and event.source not in request.sources:
+                raise foreign_source(event.source, request.sources)
+            return accept_event(event, 0, parts.limits.event, parts.now(), request.ids)
         except RejectedEventError as error:
             parts.metrics.events_decided(0, (Rejection(0, error.code, error.detail),))
-            raise Problem(REJECTION_STATUSES[error.code], error.code, error.detail) from None
+            raise Problem(DECISION_STATUSES[error.code], error.code, error.detail) from None
 
     async def _answer(
         self,
@@ -215,7 +227,9 @@ class BatchEndpoint(_Endpoint[Acceptance]):
     def _decide(self, request: _Request) -> Acceptance:
         parts = self._parts
         decode = batch_of_ndjson if request.media_type == NDJSON else batch_of_json
-        items = decode(request.body, parts.limits.max_batch_events)
+        items: Sequence[BatchItem] = decode(request.body, parts.limits.max_batch_events)
+        if request.sources is not None:
+            items = of_sources(items, request.sources)
         accepted = accept(items, parts.limits.event, parts.now(), request.ids)
         if not accepted.values:
             parts.metrics.events_decided(0, accepted.rejections)

@@ -8,8 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ingest_gateway.acceptance import Rejection
-from ingest_gateway.contract import REJECTION_CODES
+from ingest_gateway.acceptance import DECISION_STATUSES, Rejection
 from ingest_gateway.publishing import UNAVAILABLE_CODES, UnavailableCode
 
 _ACK_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -25,7 +24,7 @@ class GatewayMetrics:
         reasons = Counter(
             "threatlog_ingest_rejected_events", "Refused events by reason.", ["reason"], registry=registry
         )
-        self._reasons = {code: reasons.labels(code) for code in REJECTION_CODES}
+        self._reasons = {code: reasons.labels(code) for code in DECISION_STATUSES}
         sizes = Counter(
             "threatlog_ingest_bytes", "Body bytes as sent and after decompression.", ["stage"], registry=registry
         )

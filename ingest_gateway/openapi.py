@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from ingest_gateway.bodies import JSON, NDJSON
 from ingest_gateway.compression import ENCODINGS
 from ingest_gateway.contract import REJECTION_CODES, SEVERITIES, SEVERITY_ALIASES
+from threatlog.access.authentication import RouteScopes
+from threatlog.access.openapi import describe_keys
 from threatlog.process.problems import CONTENT_TYPE as PROBLEM
 from threatlog.process.settings import Limits
 
@@ -39,7 +41,7 @@ _BATCH_ANSWER: Final = {
 }
 
 
-def describe_ingestion(app: FastAPI, limits: Limits) -> None:
+def describe_ingestion(app: FastAPI, limits: Limits, routes: RouteScopes) -> None:
     """Makes `app.openapi()` include the ingestion routes."""
 
     def openapi() -> dict[str, Any]:
@@ -50,6 +52,7 @@ def describe_ingestion(app: FastAPI, limits: Limits) -> None:
             )
             schema["paths"][INGEST_PATH] = {"post": _single()}
             schema["paths"][BATCH_PATH] = {"post": _batch(limits)}
+            describe_keys(schema, routes)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -32,6 +32,7 @@ from loadgen.verdict import EXIT_BROKEN, EXIT_UNVERIFIED
 Result = TypeVar("Result")
 Command = Callable[..., None]
 
+_KEY_HELP: Final = "Where API keys are needed: one that may ingest and query. Better in LOADGEN_API_KEY."
 _EXIT_UNWRITTEN: Final = 5
 _EXIT_INTERRUPTED: Final = 130
 _FIXED_START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -48,6 +49,7 @@ def _target_options(command: Command) -> Command:
         click.option("--kafka-bootstrap", default="127.0.0.1:9092", help="Kafka's address, for the kafka target."),
         click.option("--topic", default="threatlog.events", help="The topic, for the kafka target."),
         click.option("--timeout", type=DURATION, default="10s", help="Longest wait for one answer."),
+        click.option("--api-key", default="", envvar="LOADGEN_API_KEY", show_default=False, help=_KEY_HELP),
         click.option("--shape", type=click.Choice(SHAPES), default="json", help="How HTTP bodies are written."),
         click.option("--gzip", "encoding", flag_value="gzip", help="Compress HTTP bodies with gzip."),
         click.option("--zstd", "encoding", flag_value="zstd", help="Compress HTTP bodies with zstd."),
@@ -66,6 +68,7 @@ def _target(kind: str, options: dict[str, Any]) -> Target:
         options["shape"],
         options["encoding"] or "identity",
         options["timeout"],
+        options["api_key"],
     )
 
 

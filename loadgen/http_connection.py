@@ -7,9 +7,10 @@ machine with what it measures.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -17,30 +18,41 @@ import httptools
 
 # A listener queues about a hundred; those beyond would come back a second later.
 _OPENED_TOGETHER: Final = 50
+# Nothing that could end a header line.
+_API_KEY: Final = re.compile(r"\w+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a service listens. `base_path` has no slash at its end."""
+    """Where a service listens, and with which key it is asked. `base_path` has no slash at its end."""
 
     host: str
     port: int
     secure: bool
     base_path: str
+    api_key: str = field(default="", repr=False)
 
     @property
     def authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def fixed_headers(self) -> str:
+        """The header lines that every request to it has."""
+        authorization = f"Authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
+        return f"Host: {self.authority}\r\nUser-Agent: threatlog-loadgen\r\n{authorization}"
 
-def parse_url(url: str) -> Endpoint:
+
+def parse_url(url: str, api_key: str = "") -> Endpoint:
     """The endpoint of an `http://` or `https://` URL. Raises ValueError with words for the user."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{url!r} is not a URL such as http://127.0.0.1:8080")
     secure = parts.scheme == "https"
-    return Endpoint(parts.hostname, parts.port or (443 if secure else 80), secure, parts.path.rstrip("/"))
+    if api_key and not _API_KEY.fullmatch(api_key):
+        raise ValueError("the API key is none: it has other characters than letters, digits and _")
+    return Endpoint(parts.hostname, parts.port or (443 if secure else 80), secure, parts.path.rstrip("/"), api_key)
 
 
 @dataclass(frozen=True, slots=True)

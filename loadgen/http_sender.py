@@ -63,8 +63,8 @@ class HttpSender:
         kind = "application/json" if how.shape == "json" else "application/x-ndjson"
         encoded = "" if how.encoding == "identity" else f"Content-Encoding: {how.encoding}\r\n"
         self._head: Final = (
-            f"POST {client.endpoint.base_path}{path} HTTP/1.1\r\nHost: {client.endpoint.authority}\r\n"
-            f"User-Agent: threatlog-loadgen\r\nContent-Type: {kind}\r\n{encoded}Content-Length: "
+            f"POST {client.endpoint.base_path}{path} HTTP/1.1\r\n{client.endpoint.fixed_headers}"
+            f"Content-Type: {kind}\r\n{encoded}Content-Length: "
         ).encode()
 
     async def open(self) -> None:

@@ -104,10 +104,8 @@ class QueryClient:
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         endpoint = self._client.endpoint
-        request = (
-            f"GET {endpoint.base_path}{path} HTTP/1.1\r\nHost: {endpoint.authority}\r\n"
-            "User-Agent: threatlog-loadgen\r\nAccept: application/json\r\n\r\n"
-        )
+        head = f"GET {endpoint.base_path}{path} HTTP/1.1\r\n{endpoint.fixed_headers}"
+        request = f"{head}Accept: application/json\r\n\r\n"
         try:
             response = await self._client.request(request.encode())
         except (OSError, TimeoutError) as error:

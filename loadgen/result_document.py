@@ -20,7 +20,7 @@ def result_document(result: RunResult, settings: RunSettings) -> bytes:
         "started_at": result.started_at,
         "asked": {
             **asdict(plan),
-            **asdict(settings.target),
+            **{name: value for name, value in asdict(settings.target).items() if name != "api_key"},
             "seed": settings.seed,
             "own_sources": settings.own_sources,
         },

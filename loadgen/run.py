@@ -70,7 +70,7 @@ def make_sender(target: Target, batch: int, connections: int, in_turn: bool) -> 
         from loadgen.kafka_sender import KafkaSender
 
         return KafkaSender(target.kafka_bootstrap, target.topic, target.timeout_s)
-    client = HttpClient(parse_url(target.gateway_url), target.timeout_s, in_turn)
+    client = HttpClient(parse_url(target.gateway_url, target.api_key), target.timeout_s, in_turn)
     return HttpSender(client, HttpFormat(batch, target.shape, target.encoding), connections)
 
 
@@ -91,7 +91,8 @@ class LoadRun:
         in_turn = not plan.interval_s or 1 / plan.interval_s >= plan.concurrency
         connections = plan.concurrency if in_turn else 1
         self._sender: Final = make_sender(settings.target, plan.batch, connections, in_turn)
-        self._query: Final = QueryClient(HttpClient(parse_url(settings.checks.query_url), _QUERY_TIMEOUT_S))
+        endpoint = parse_url(settings.checks.query_url, settings.target.api_key)
+        self._query: Final = QueryClient(HttpClient(endpoint, _QUERY_TIMEOUT_S))
         self._ledger: Final = RunLedger()
 
     async def execute(self) -> RunResult:

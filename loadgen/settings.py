@@ -19,6 +19,8 @@ class Target:
     shape: str = "json"
     encoding: str = "identity"
     timeout_s: float = 10.0
+    # Of the gateway and the query API; empty where they need none.
+    api_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

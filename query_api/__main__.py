@@ -29,8 +29,8 @@ from query_api.routes import Parts
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
+from threatlog.access.requirement import NoKeysError, first_keys, kept_current
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
-from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, listen, run_loop, serve
@@ -69,6 +69,11 @@ class _Clients:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
+    try:
+        keys = await first_keys(settings, "query", settings.query.host)
+    except NoKeysError as error:
+        log.error("%s", error)
+        return EXIT_CONFIGURATION
     clients = await _open_clients(settings)
     topic = settings.kafka.topic
     monitor = LagMonitor(topic, clients.kafka, clients.store, Clocks(_now, time.monotonic))
@@ -78,13 +83,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     figures = QueryFigures(registry)
     figures.watch(clients.store.pool_sizes, lambda: clients.redis.answers)
     registry.register(LagCollector(topic, settings.kafka.consumer_group, monitor.report))
-    health = Health(clients.store, clients.redis)
+    health = Health(clients.store, clients.redis, keys)
     started_at = _now()
     process = f"{ROLE}-{socket.gethostname()}-{os.getpid()}-{int(started_at.timestamp())}"
     reporter = Reporter(clients.store, figures, process, started_at)
     try:
-        async with running(monitor, reporter):
-            await serve(_build(settings, clients, monitor, figures, health, registry), listener, health.stop)
+        async with running(monitor, reporter), kept_current(keys):
+            parts = _build(settings, clients, monitor, figures, health)
+            await serve(create_app(parts, registry, keys), listener, health.stop)
     finally:
         await clients.close()
     return 0
@@ -112,8 +118,7 @@ def _build(
     monitor: LagMonitor,
     figures: QueryFigures,
     health: Health,
-    registry: CollectorRegistry,
-) -> HttpMetrics:
+) -> Parts:
     cache = settings.cache
     policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
     service = QueryService(
@@ -123,8 +128,7 @@ def _build(
         lag=monitor,
         rows_given=figures.rows_given,
     )
-    parts = Parts(service, clients.store, monitor, health, figures, settings.query.max_offset)
-    return create_app(parts, registry)
+    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset)
 
 
 def main() -> None:

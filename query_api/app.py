@@ -11,9 +11,12 @@ from starlette.responses import Response
 
 from query_api.openapi import describe
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
+from query_api.route_scopes import ROUTE_SCOPES
 from query_api.routes import Parts, operator_routes, query_routes
 from query_api.telemetry import QueryFigures
-from threatlog.process.http_metrics import HttpMetrics
+from threatlog.access.authentication import Authentication
+from threatlog.access.key_watch import KeyWatch
+from threatlog.process.http_metrics import AsgiApp, HttpMetrics
 from threatlog.process.problems import AnswerWhenCancelled, Problem, install_problem_handlers
 
 # The same query may well succeed when others are done, and finds in memory what it has read; at once it would only
@@ -21,8 +24,8 @@ from threatlog.process.problems import AnswerWhenCancelled, Problem, install_pro
 _TIMED_OUT_RETRY_AFTER_S: Final = 10
 
 
-def create_app(parts: Parts, registry: CollectorRegistry) -> HttpMetrics:
-    """The whole application, wrapped in its request metrics."""
+def create_app(parts: Parts, registry: CollectorRegistry, keys: KeyWatch | None = None) -> HttpMetrics:
+    """The whole application, wrapped in its request metrics. With `keys`, only who has one is let in."""
     app = FastAPIOffline(
         title="ThreatLog query API",
         description="Finds stored security events. Every answer says until when it is complete.",
@@ -35,8 +38,11 @@ def create_app(parts: Parts, registry: CollectorRegistry) -> HttpMetrics:
     app.router.routes[:0] = query_routes(parts) + operator_routes(parts, registry)
     install_problem_handlers(app)
     _install_store_handlers(app, parts.figures)
-    describe(app, parts.max_offset)
-    return HttpMetrics(AnswerWhenCancelled(app), registry, service="query")
+    describe(app, parts.max_offset, ROUTE_SCOPES)
+    inner: AsgiApp = AnswerWhenCancelled(app)
+    if keys is not None:
+        inner = Authentication(inner, keys, ROUTE_SCOPES)
+    return HttpMetrics(inner, registry, service="query")
 
 
 def _install_store_handlers(app: FastAPI, figures: QueryFigures) -> None:

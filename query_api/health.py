@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from query_api.reading import QueryTimeoutError, StoreUnavailableError
+from threatlog.access.key_watch import KeysUnknownError
 from threatlog.process.problems import Problem
 
 CHECK_TIMEOUT_S: Final = 1.0
@@ -24,12 +25,19 @@ class Helper(Protocol):
     async def ping(self) -> bool: ...
 
 
+class Keys(Protocol):
+    """The API keys. Raises KeysUnknownError."""
+
+    def check_known(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Health:
     """Asks both services; `stopping` turns true for good when the process begins to end."""
 
     store: Store
     redis: Helper
+    keys: Keys | None = None
     stopping: bool = False
 
     def stop(self) -> None:
@@ -45,6 +53,12 @@ class Health:
         if wrong is not None:
             about = {"health": "unhealthy", "postgres": "disconnected", "redis": redis}
             raise Problem(503, "postgres_unavailable", wrong, extra=about)
+        try:
+            if self.keys is not None:
+                self.keys.check_known()
+        except KeysUnknownError as error:
+            about = {"health": "unhealthy", "postgres": "connected", "redis": redis}
+            raise Problem(503, "keys_unknown", str(error), extra=about) from None
         return {"status": "healthy" if redis_answers else "degraded", "postgres": "connected", "redis": redis}
 
     async def _store_trouble(self) -> str | None:

@@ -13,13 +13,15 @@ from query_api.openapi_examples import EVENT, EVENT_ANSWER, HEALTH, LAG, METRICS
 from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
 from stream_app.contract import RECENT_EVENTS
+from threatlog.access.authentication import RouteScopes
+from threatlog.access.openapi import describe_keys
 from threatlog.process.problems import CONTENT_TYPE as PROBLEM
 
 JSON: Final = "application/json"
 _Described = dict[str, Any]
 
 
-def describe(app: FastAPI, max_offset: int) -> None:
+def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
     """Makes `app.openapi()` include every route."""
 
     def openapi() -> _Described:
@@ -27,6 +29,7 @@ def describe(app: FastAPI, max_offset: int) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
             schema["paths"].update({path: {"get": route} for path, route in _paths(max_offset).items()})
+            describe_keys(schema, routes)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -33,10 +33,14 @@ from stream_app.redis_mirror import RedisMirror, connect
 from stream_app.retry import Backoff
 from stream_app.silent_processes import SilentProcesses
 from stream_app.snapshot import PostgresSnapshots
-from stream_app.status_server import serve_status
+from stream_app.status_server import Refusal, Status, serve_status
 from stream_app.upkeep import Identity, Keeping, Upkeep
 from stream_app.watchdog import Vitals, Watchdog, watch
 from stream_app.workers import run_workers
+from threatlog.access.authentication import Gate
+from threatlog.access.caller import Scope
+from threatlog.access.key_watch import KeyWatch
+from threatlog.access.requirement import NoKeysError, first_keys, watch_in_thread
 from threatlog.process.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_LATER
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
@@ -68,12 +72,18 @@ def run_worker(settings: Settings) -> int:
     os.environ.setdefault("F_LOOP", "uvloop")
     from stream_app.faust_app import run_app
 
+    host, port = settings.stream.metrics_host, settings.stream.metrics_port
+    try:
+        keys = asyncio.run(first_keys(settings, "stream", host))
+    except NoKeysError as error:
+        log.error("%s", error)
+        return EXIT_CONFIGURATION
     worker = _build(settings)
     _calm_garbage_collector()
     try:
-        serve_status(settings.stream.metrics_host, settings.stream.metrics_port, worker.registry, worker.ready_checks)
+        serve_status(host, port, Status(worker.registry, worker.ready_checks, _refusal(keys)))
     except OSError as error:
-        log.error("stream.metrics_port cannot be used", extra={"port": settings.stream.metrics_port, "why": str(error)})
+        log.error("stream.metrics_port cannot be used", extra={"port": port, "why": str(error)})
         return EXIT_CONFIGURATION
     kafka, randomness = settings.kafka, random.Random()  # noqa: S311 - jitter
     asyncio.run(wait_for_kafka(kafka.bootstrap_servers, f"{kafka.topic}-start", Backoff(), randomness))
@@ -84,6 +94,15 @@ def run_worker(settings: Settings) -> int:
         log.critical("the worker ends", exc_info=error)
         return exit_code_of(error)
     return EXIT_TRY_LATER if worker.pipeline.left_unfinished else EXIT_OK
+
+
+def _refusal(keys: KeyWatch | None) -> Refusal | None:
+    """Who may not see the metrics; None where nobody needs a key."""
+    if keys is None:
+        return None
+    watch_in_thread(keys)
+    gate = Gate(keys)
+    return lambda authorization, address: gate.refusal(authorization, address, frozenset({Scope.METRICS}))
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -33,6 +33,7 @@ CLIENT_FILES = {
     ("query_api", "redis"): "query_api/redis_reader.py",
     ("loadgen", "aiokafka"): "loadgen/kafka_sender.py",
     ("threatlog", "aiokafka"): "threatlog/topics.py",
+    ("threatlog", "asyncpg"): "threatlog/access/postgres_keys.py",
 }
 CLIENTS = frozenset({"aiokafka", "asyncpg", "faust", "kafka", "mode", "psycopg", "redis", "yoyo"})
 

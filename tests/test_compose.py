@@ -22,7 +22,7 @@ from starlette.routing import Route
 from ingest_gateway.health import Readiness, health_routes
 from loadgen.__main__ import main as loadgen_command
 from query_api.routes import operator_routes
-from stream_app.status_server import serve_status
+from stream_app.status_server import Status, serve_status
 from threatlog.__main__ import main as threatlog_command
 from threatlog.embedded.kafka_jars import KAFKA_VERSION
 from threatlog.process.load_settings import load_settings, variables
@@ -66,6 +66,13 @@ def health_urls(name: str) -> list[str]:
 def test_each_command_exists(name: str) -> None:
     assert OURS[name]["command"] == [name]
     assert name in threatlog_command.commands
+
+
+def test_prometheus_has_the_key_that_every_service_asks_for() -> None:
+    [config] = SERVICES["prometheus"]["configs"]
+    assert config["source"] in COMPOSE["configs"]
+    scrapes = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert {scrape["authorization"]["credentials_file"] for scrape in scrapes} == {config["target"]}
 
 
 def test_the_load_profile_runs_loadgen_with_options_that_it_knows() -> None:
@@ -138,7 +145,7 @@ def test_the_health_path_of_the_query_api_is_a_route() -> None:
 
 
 def test_the_health_path_of_the_stream_application_is_answered() -> None:
-    server = serve_status("127.0.0.1", 0, CollectorRegistry(), dict)
+    server = serve_status("127.0.0.1", 0, Status(CollectorRegistry(), dict))
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}{path_of('stream')}"
         with urllib.request.urlopen(url, timeout=5) as answer:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from threatlog.keys_command import audit, keys
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import CONFIG_VARIABLE, SettingsError, load_settings
 from threatlog.process.settings import Settings
@@ -77,6 +78,10 @@ def topics(context: click.Context) -> None:
     from threatlog.topics import run
 
     sys.exit(run(_settings(context), click.echo))
+
+
+main.add_command(keys)
+main.add_command(audit)
 
 
 @main.command()

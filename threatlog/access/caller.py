@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -47,7 +47,7 @@ class Caller:
 ANONYMOUS: Final = Caller("", "anonymous", frozenset(Scope))
 
 
-def set_caller(scope: dict[str, Any], caller: Caller) -> None:
+def set_caller(scope: MutableMapping[str, Any], caller: Caller) -> None:
     """Leaves the caller in an ASGI scope, for the route that answers."""
     scope[_IN_SCOPE] = caller
 

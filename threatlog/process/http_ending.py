@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from threatlog.process.http_metrics import REFUSED_STATUS
 from threatlog.process.http_server_state import HttpServerState
 from threatlog.process.problems import CONTENT_TYPE, Problem
+from threatlog.process.security_headers import SECURITY_HEADERS
 
 MIN_TAKEN_BYTES: Final = 64 * 1024
 
@@ -187,6 +188,7 @@ def _as_bytes(problem: Problem) -> bytes:
     fields = {
         "content-type": CONTENT_TYPE,
         "content-length": str(len(body)),
+        **SECURITY_HEADERS,
         **problem.headers(),
         "connection": "close",
     }

@@ -135,7 +135,7 @@ class ProblemHttpProtocol(EndingProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
+            default_headers=self._shared.headers_for(self.scope["path"]),
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,

@@ -29,6 +29,7 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
     detail: str
     retry_after_s: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    more_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def retryable(self) -> bool:
@@ -50,9 +51,9 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
 
     def headers(self) -> dict[str, str]:
         """The headers besides the content type."""
-        if self.retry_after_s is not None:
-            return {"Retry-After": str(self.retry_after_s)}
-        return {"Retry-After": "1"} if self.retryable else {}
+        if self.retry_after_s is not None or self.retryable:
+            return {"Retry-After": str(self.retry_after_s or 1), **self.more_headers}
+        return dict(self.more_headers)
 
     def response(self) -> Response:
         """The answer to send."""

@@ -16,6 +16,7 @@ import uvicorn
 from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.http_protocol import ProblemHttpProtocol
 from threatlog.process.http_server_state import HttpServerState
+from threatlog.process.security_headers import SECURITY_HEADERS
 
 log = logging.getLogger(__name__)
 # Connections that may wait to be taken, so that a burst of a thousand is not turned away.
@@ -112,6 +113,7 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        headers=list(SECURITY_HEADERS.items()),
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         # uvicorn's own is an integer.

@@ -20,7 +20,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _duration_s(value: Any) -> Any:
+def duration_s(value: Any) -> Any:
+    """The seconds of a duration such as 200ms or 5m; a number stays as it is. Raises ValueError."""
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
         if match is None:
@@ -44,7 +45,7 @@ def _topic(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_duration_s), Field(allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(duration_s), Field(allow_inf_nan=False)]
 Bytes = Annotated[int, BeforeValidator(_size_bytes)]
 Count = Annotated[int, BeforeValidator(_number)]
 Port = Annotated[Count, Field(ge=1, le=65535)]

@@ -101,6 +101,22 @@ class Storage(Section):
     partition_days_ahead: Count = Field(2, ge=1, le=30, description="newest day that gets a partition of its own")
 
 
+class Access(Section):
+    """API keys."""
+
+    required: str = Field(
+        "auto",
+        pattern="^(auto|always)$",
+        description="whether requests need an API key; `auto`: wherever others than this machine can connect",
+    )
+    max_stale: Seconds = Field(
+        3600.0,
+        ge=5,
+        le=30 * 86_400,
+        description="how long known keys stay good while PostgreSQL, which has them, cannot be asked",
+    )
+
+
 class Log(Section):
     """Log lines."""
 
@@ -120,4 +136,5 @@ class Settings(Section):
     cache: Cache = Cache()
     limits: Limits = Limits()
     storage: Storage = Storage()
+    access: Access = Access()
     log: Log = Log()

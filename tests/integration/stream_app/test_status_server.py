@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from stream_app.status_server import serve_status
+from stream_app.status_server import Status, serve_status
 from tests.integration.stream_app.workers import fetch_text, sum_of
 from tests.processes import http_json
 from threatlog.embedded.ports import free_port
@@ -23,7 +23,7 @@ class Served:
         self.port = free_port(random.Random())
         self.registry = CollectorRegistry()
         self.checks = {"postgres": True, "consumer_group": True}
-        self.server = serve_status("127.0.0.1", self.port, self.registry, lambda: self.checks)
+        self.server = serve_status("127.0.0.1", self.port, Status(self.registry, lambda: self.checks))
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -67,4 +67,4 @@ def test_an_unknown_path_is_a_problem_that_names_the_known_ones(served: Served) 
 
 def test_a_taken_port_is_said_at_the_start(served: Served) -> None:
     with pytest.raises(OSError, match="in use"):
-        serve_status("127.0.0.1", served.port, served.registry, dict)
+        serve_status("127.0.0.1", served.port, Status(served.registry, dict))

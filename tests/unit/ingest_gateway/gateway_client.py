@@ -18,6 +18,7 @@ from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher
 from ingest_gateway.request_body import RequestBytes
 from tests.fakes.memory_publisher import MemoryPublisher
+from threatlog.access.key_watch import KeyWatch
 from threatlog.process.http_metrics import AsgiApp
 from threatlog.process.settings import Limits, Server, Settings
 
@@ -52,6 +53,7 @@ def make_gateway(
     limits: Limits = SMALL,
     read_timeout: float = 30.0,
     now: Callable[[], datetime] = lambda: NOW,
+    keys: KeyWatch | None = None,
 ) -> Gateway:
     """A gateway with `limits` on `publisher`, or on one in memory."""
     registry, readiness, memory = CollectorRegistry(), Readiness(), MemoryPublisher()
@@ -65,7 +67,7 @@ def make_gateway(
         now=now,
         random_bytes=bytes,
     )
-    app = create_app(parts, settings, registry, readiness)
+    app = create_app(parts, settings, registry, readiness, keys)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
     return Gateway(app, memory, registry, readiness, request_bytes, http)

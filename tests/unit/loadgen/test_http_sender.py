@@ -40,6 +40,19 @@ def test_a_single_event_goes_to_the_single_route_as_it_is() -> None:
     assert body == VALUES[0]
 
 
+def test_a_key_is_sent_with_every_request_and_shown_nowhere() -> None:
+    endpoint = parse_url("http://gateway.example:8080", "tlk_abc_def")
+    (request,) = HttpSender(HttpClient(endpoint, 1.0), HttpFormat(), 1).pack(VALUES[:1])
+    assert b"\r\nAuthorization: Bearer tlk_abc_def\r\n" in request
+    assert "tlk_abc_def" not in repr(endpoint)
+    assert "Authorization" not in parse_url("http://gateway.example:8080").fixed_headers
+
+
+def test_what_would_end_a_header_line_is_no_key() -> None:
+    with pytest.raises(ValueError, match="letters, digits and _"):
+        parse_url("http://gateway.example:8080", "tlk_abc\r\nHost: elsewhere")
+
+
 def test_a_batch_is_one_json_document() -> None:
     first, _, body = _packed(HttpFormat(batch=2), VALUES)
     assert first == "POST /base/api/v1/logs/ingest/batch HTTP/1.1"

@@ -24,6 +24,7 @@ from tests.fakes.memory_pages import MemoryPages
 from tests.fakes.memory_reader import MemoryReader
 from tests.unit.query_api.builders import NOON, Clock, logged_event, moment
 from tests.unit.query_api.test_recent_lists import Lists
+from threatlog.access.key_watch import KeyWatch
 
 HOUR = {"start_time": "2024-03-12T12:00:00Z", "end_time": "2024-03-12T13:00:00Z"}
 
@@ -77,13 +78,13 @@ class RedisProbe:
 class Bench:
     """The application and what it stands on."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: KeyWatch | None = None) -> None:
         events = [logged_event(n, severity="HIGH" if n % 2 else "LOW") for n in range(5)]
         self.reader = MemoryReader(events, {0: unix_us(moment(7200))})
         self.clock = Clock()
         self.surroundings = Surroundings()
         self.store, self.redis = StoreProbe(), RedisProbe()
-        self.health = Health(self.store, self.redis)
+        self.health = Health(self.store, self.redis, keys)
         registry = CollectorRegistry()
         self.figures = QueryFigures(registry)
         cache = PageCache(MemoryPages(self.clock), CachePolicy(True, 60.0, 1.0), self.clock, self.figures)
@@ -92,7 +93,7 @@ class Bench:
         recent = RecentReader(lists, self.reader, lambda: {0}, lambda: moment(100))
         service = QueryService(self.reader, recent, cache, self.surroundings, self.figures.rows_given)
         parts = Parts(service, FiguresInMemory(), self.surroundings, self.health, self.figures, max_offset=5000)
-        self.app = create_app(parts, registry)
+        self.app = create_app(parts, registry, keys)
 
 
 async def page(client: httpx.AsyncClient, **parameters: str) -> dict[str, Any]:

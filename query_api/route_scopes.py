@@ -1,0 +1,28 @@
+"""Which scope of an API key each route of the query API needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from threatlog.access.authentication import OPEN, RouteScopes
+from threatlog.access.caller import Scope
+
+_QUERY: Final = frozenset({Scope.QUERY})
+# Numbers about the whole, which say nothing of any event.
+_FIGURES: Final = frozenset({Scope.QUERY, Scope.METRICS})
+
+ROUTE_SCOPES: Final = RouteScopes(
+    {
+        QUERY_PATH: _QUERY,
+        RECENT_PATH: _QUERY,
+        STATS_PATH: _QUERY,
+        METRICS_PATH: _FIGURES,
+        LAG_PATH: _FIGURES,
+        EVENT_PATH: _QUERY,
+        "/metrics": frozenset({Scope.METRICS}),
+        "/health": OPEN,
+        "/livez": OPEN,
+        "/readyz": OPEN,
+    }
+)

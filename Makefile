@@ -13,6 +13,7 @@ STACK ?= embedded
 ARGS ?=
 # Test processes side by side, each with servers of its own: most tests wait more than they compute.
 JOBS ?= 3
+SEEDS ?= 20
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +25,7 @@ REPOSITORY_TESTS = $(wildcard tests/test_*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: other-python help up demo test coverage check audit sbom format bench lock clean
+.PHONY: other-python help up demo test faults coverage check audit sbom format bench lock clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [NAME=value ...]'
@@ -40,6 +41,10 @@ demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
 
 test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers JOBS=3 ARGS='-k name']
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' $(ARGS)
+
+# Longer than a run of all tests, and repeated: hours with twenty seeds.
+faults: $(STAMP) ## repeat every fault for long, and write docs/resiliency.md [SEEDS=20 ARGS='-k B6']
+	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile tests/faults --faults=full --fault-seeds='$(SEEDS)' $(ARGS)
 
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' --cov \

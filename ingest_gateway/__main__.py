@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import time
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -17,7 +18,9 @@ from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestLimits, IngestParts
 from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
 from ingest_gateway.metrics import GatewayMetrics
+from ingest_gateway.quotas import RequestPolicy, Requests
 from ingest_gateway.request_body import RequestBytes
+from threatlog.access.caller import Quota
 from threatlog.access.requirement import NoKeysError, first_keys, kept_current
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
@@ -64,7 +67,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     readiness = Readiness()
     request_bytes = RequestBytes(settings.limits.max_request_bytes_in_flight)
     metrics.watch_requests(lambda: request_bytes.in_flight)
-    parts = IngestParts(publisher, metrics, ingest_limits(settings), request_bytes)
+    requests = Requests(request_policy(settings), time.monotonic)
+    parts = IngestParts(publisher, metrics, ingest_limits(settings), request_bytes, requests)
     app = create_app(parts, settings, registry, readiness, keys)
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
@@ -88,6 +92,13 @@ def ingest_limits(settings: Settings) -> IngestLimits:
         max_batch_events=limits.max_batch_events,
         body_timeout_s=settings.server.read_timeout,
     )
+
+
+def request_policy(settings: Settings) -> RequestPolicy:
+    """How many requests at once, and the quota of keys that have none of their own."""
+    limits = settings.limits
+    quota = Quota(limits.key_events_per_second or None, limits.key_bytes_per_second or None)
+    return RequestPolicy(limits.max_concurrent_requests, limits.key_concurrent_requests, quota)
 
 
 def main() -> None:

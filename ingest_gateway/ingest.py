@@ -41,6 +41,7 @@ from ingest_gateway.contract import (
 from ingest_gateway.event_ids import RANDOM_BYTES, IdempotentIds, IdSource, TimeOrderedIds, idempotency_key
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt, RecordHeaders
+from ingest_gateway.quotas import RequestPlace, Requests
 from ingest_gateway.request_body import HeldBytes, RequestBytes, SenderGoneError, receive_body
 from threatlog.access.caller import caller_of
 from threatlog.process.http_metrics import Receive, Scope, Send
@@ -109,6 +110,7 @@ class IngestParts:
     metrics: GatewayMetrics
     limits: IngestLimits
     request_bytes: RequestBytes
+    requests: Requests
     now: Callable[[], datetime] = utc_now
     random_bytes: Callable[[int], bytes] = os.urandom
 
@@ -135,8 +137,11 @@ class _Endpoint(Generic[Decided]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request (ASGI)."""
         try:
-            with HeldBytes(self._parts.request_bytes) as held:
-                decided, record_headers = await self._receive(scope, receive, held)
+            with (
+                self._parts.requests.begin(caller_of(scope)) as place,
+                HeldBytes(self._parts.request_bytes) as held,
+            ):
+                decided, record_headers = await self._receive(scope, receive, held, place)
                 body = await self._answer(decided, record_headers, held)
         except SenderGoneError:
             return
@@ -156,7 +161,9 @@ class _Endpoint(Generic[Decided]):
         )
         await send({"type": "http.response.body", "body": body})
 
-    async def _receive(self, scope: Scope, receive: Receive, held: HeldBytes) -> tuple[Decided, RecordHeaders]:
+    async def _receive(
+        self, scope: Scope, receive: Receive, held: HeldBytes, place: RequestPlace
+    ) -> tuple[Decided, RecordHeaders]:
         """Reads the request and decides on it. Its body is gone when this returns: Kafka may take seconds."""
         headers = _headers_of(scope)
         limits, metrics = self._parts.limits, self._parts.metrics
@@ -170,10 +177,14 @@ class _Endpoint(Generic[Decided]):
             held.grow(len(body))
         ids = TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES)) if key is None else IdempotentIds(key)
         decided = self._decide(_Request(kind, body, ids, caller_of(scope).sources))
+        place.charge(self._count(decided), len(body))
         held.replace(0)
         return decided, _record_headers(headers.get(b"traceparent"))
 
     def _decide(self, request: _Request) -> Decided:
+        raise NotImplementedError
+
+    def _count(self, decided: Decided) -> int:
         raise NotImplementedError
 
     async def _answer(self, decided: Decided, headers: RecordHeaders, held: HeldBytes) -> bytes:
@@ -206,6 +217,9 @@ class SingleEndpoint(_Endpoint[tuple[UUID | str, datetime, bytes]]):
             parts.metrics.events_decided(0, (Rejection(0, error.code, error.detail),))
             raise Problem(DECISION_STATUSES[error.code], error.code, error.detail) from None
 
+    def _count(self, decided: tuple[UUID | str, datetime, bytes]) -> int:  # noqa: ARG002
+        return 1
+
     async def _answer(
         self,
         decided: tuple[UUID | str, datetime, bytes],
@@ -236,6 +250,9 @@ class BatchEndpoint(_Endpoint[Acceptance]):
             raise _all_refused(accepted.rejections)
         return accepted
 
+    def _count(self, decided: Acceptance) -> int:
+        return len(decided.values)
+
     async def _answer(self, decided: Acceptance, headers: RecordHeaders, held: HeldBytes) -> bytes:
         count, refused = len(decided.values), len(decided.rejections)
         if refused:
@@ -257,9 +274,8 @@ def _unavailable(error: PublishUnavailableError) -> Problem:
         if error.may_arrive
         else "nothing of this request was kept"
     )
-    status = 429 if error.code == "overloaded" else 503
     extra = {"may_be_stored": error.may_arrive}
-    return Problem(status, error.code, f"{error.detail}; {outcome}", error.retry_after_s, extra)
+    return Problem(503, error.code, f"{error.detail}; {outcome}", error.retry_after_s, extra)
 
 
 def _headers_of(scope: Scope) -> dict[bytes, bytes]:

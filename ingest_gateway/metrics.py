@@ -32,7 +32,7 @@ class GatewayMetrics:
         self._decoded_bytes = sizes.labels("decoded")
         unavailable = Counter(
             "threatlog_ingest_unavailable",
-            "Requests that Kafka did not acknowledge, by reason: overloaded was answered 429, the others 503.",
+            "Requests that Kafka did not acknowledge, by reason: each was answered 503.",
             ["reason"],
             registry=registry,
         )
@@ -77,7 +77,7 @@ class GatewayMetrics:
                 self._reasons[code].inc(count)
 
     def unavailable(self, code: UnavailableCode) -> None:
-        """One request was answered 429 or 503."""
+        """One request was answered 503."""
         self._unavailable[code].inc()
 
     def batch_acknowledged(self, duration_s: float) -> None:

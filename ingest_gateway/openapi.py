@@ -155,10 +155,9 @@ def _responses(description: str, example: dict[str, Any]) -> dict[str, Any]:
         "413": "Something is larger than /api/v1/limits allows",
         "415": "The content type or encoding is not supported",
         "422": "No event can be stored",
-        "429": "More comes than Kafka takes, or requests hold too many bytes; nothing was kept, and Retry-After says "
-        "when to try again",
-        "503": "Kafka did not acknowledge, or this process is stopping; may_be_stored says whether the events may be "
-        "stored all the same, Retry-After when to try again",
+        "429": "The API key has used its quota; nothing was kept, and Retry-After says when to try again",
+        "503": "Kafka did not acknowledge, more comes than it takes, or this process is stopping; may_be_stored says "
+        "whether the events may be stored all the same, Retry-After when to try again",
     }
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {

@@ -31,12 +31,12 @@ class HeldBytes:
         self._bytes = 0
 
     def grow(self, size: int) -> None:
-        """Holds `size` bytes more. Raises Problem 429 when all requests together would hold too many."""
+        """Holds `size` bytes more. Raises Problem 503 when all requests together would hold too many."""
         others, total = self._all.in_flight - self._bytes, self._all.in_flight + size
         # A single request larger than the bound must be able to pass when no other holds anything.
         if total > self._all.max_bytes and others:
             raise Problem(
-                429,
+                503,
                 "too_many_request_bytes",
                 f"other requests hold {others} bytes and all together may hold {self._all.max_bytes}; "
                 "nothing of this request was kept",
@@ -60,7 +60,7 @@ class HeldBytes:
 async def receive_body(
     receive: Receive, content_length: bytes | None, max_bytes: int, timeout_s: float, held: HeldBytes
 ) -> bytes:
-    """The whole body as sent. Raises Problem 400, 408, 413, 429, and SenderGoneError."""
+    """The whole body as sent. Raises Problem 400, 408, 413, 503, and SenderGoneError."""
     if content_length is not None and content_length.isdigit() and int(content_length) > max_bytes:
         raise _too_large(max_bytes)
     try:

@@ -32,6 +32,8 @@ class _BatchAnswer(msgspec.Struct):
 
 class _Problem(msgspec.Struct):
     code: str = ""
+    # Who does not say has to be taken for the worse.
+    may_be_stored: bool = True
 
 
 _batch_answer: Final = msgspec.json.Decoder(_BatchAnswer)
@@ -102,19 +104,20 @@ class HttpSender:
 def read_answer(response: Response, single: bool) -> Attempt:
     """What an answer of the gateway says about the events, by its documented contract.
 
-    429 means not taken. 503 may follow a send that Kafka acknowledges later, so it leaves the events unknown, as does
-    every other server error; only 429 and 503 are sent again. Any other refusal is final.
+    429 means not taken. 503 may follow a send that Kafka acknowledges later: unless it says that nothing may be stored,
+    it leaves the events unknown, as does every other server error. Only 429 and 503 are sent again. Any other refusal
+    is final.
     """
     status = response.status
     if status in {200, 201}:
         if single:
             return Attempt(Fate.ACKED, str(status))
         return _read_batch(response)
-    code = f"{status} {_problem_code(response.body)}".rstrip()
-    if status == 429:
-        return Attempt(Fate.NOT_TAKEN, code, retry=True, retry_after_s=seconds_of(response.retry_after))
-    if status == 503:
-        return Attempt(Fate.UNKNOWN, code, retry=True, retry_after_s=seconds_of(response.retry_after))
+    problem = _read_problem(response.body)
+    code = f"{status} {problem.code}".rstrip()
+    if status in {429, 503}:
+        fate = Fate.UNKNOWN if status == 503 and problem.may_be_stored else Fate.NOT_TAKEN
+        return Attempt(fate, code, retry=True, retry_after_s=seconds_of(response.retry_after))
     return Attempt(Fate.UNKNOWN if status >= 500 else Fate.REFUSED, code)
 
 
@@ -128,11 +131,11 @@ def _read_batch(response: Response) -> Attempt:
     return Attempt(Fate.ACKED, str(response.status), rejected=tuple((e.index, e.code) for e in answer.errors))
 
 
-def _problem_code(body: bytes) -> str:
+def _read_problem(body: bytes) -> _Problem:
     try:
-        return _problem.decode(body).code
+        return _problem.decode(body)
     except msgspec.DecodeError:
-        return "not a problem document"
+        return _Problem("not a problem document")
 
 
 def seconds_of(retry_after: str | None) -> float | None:

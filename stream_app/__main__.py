@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from ingest_gateway.contract import EventLimits
 from stream_app.aiokafka_group import KafkaLog, view_of, wait_for_kafka
 from stream_app.contract import RedisKeys
+from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
 from stream_app.figures import StreamFigures
 from stream_app.near_events import NearEvents
 from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
@@ -78,7 +79,11 @@ def run_worker(settings: Settings) -> int:
     except NoKeysError as error:
         log.error("%s", error)
         return EXIT_CONFIGURATION
-    worker = _build(settings)
+    try:
+        worker = _build(settings, fail_point_of(os.environ))
+    except ConfigurationFaultError as error:
+        log.error("%s", error)
+        return EXIT_CONFIGURATION
     _calm_garbage_collector()
     try:
         serve_status(host, port, Status(worker.registry, worker.ready_checks, _refusal(keys)))
@@ -185,12 +190,16 @@ def _policy(settings: Settings) -> Policy:
     return Policy(settings.kafka.topic, ingestion.batch_size, ingestion.batch_timeout, limits)
 
 
-def _mirror(settings: Settings, source: PostgresSnapshots, figures: StreamFigures) -> RedisMirror:
+def _mirror(
+    settings: Settings, source: PostgresSnapshots, figures: StreamFigures, fail_point: FailPoint | None
+) -> RedisMirror:
     keys = RedisKeys(settings.redis.key_prefix)
+    if fail_point is not None:
+        return FailingMirror(fail_point, settings.redis, keys, source, figures)
     return RedisMirror(connect(settings.redis), keys, source, time.time, figures)
 
 
-def _build(settings: Settings) -> _Worker:
+def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     from stream_app.faust_app import build_app
 
     topic = settings.kafka.topic
@@ -198,6 +207,8 @@ def _build(settings: Settings) -> _Worker:
     window_store, upkeep_store, slow_store, mirror_store = (
         PostgresStore(settings.postgres, topic, name) for _ in range(4)
     )
+    if fail_point is not None:
+        window_store = FailingStore(fail_point, settings.postgres, topic, name)
     window_days, upkeep_days, closed_days = (
         DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
         for store in (window_store, upkeep_store, slow_store)
@@ -207,7 +218,7 @@ def _build(settings: Settings) -> _Worker:
     PlatformCollector(registry=registry)
     figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
     snapshots = PostgresSnapshots(mirror_store, topic)
-    mirror = _mirror(settings, snapshots, figures)
+    mirror = _mirror(settings, snapshots, figures, fail_point)
     kafka = KafkaLog(topic)
     pipeline = Pipeline(
         _policy(settings),

@@ -51,8 +51,7 @@ class ChunkConsumer(driver.Consumer):
         # Partitions that were sought while a fetch was under way.
         self._sought: set[TP] = set()
         self._seeks_under_way: Counter[TP] = Counter()
-        # False from the begin of a rebalance until each partition was sought to where it starts.
-        self.settled = False
+        self.settled = False  # from the begin of a rebalance until each partition was sought to where it starts
         self._rebalance_steps = 0  # Each begin and each end of a rebalance is one: odd while one is under way.
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
@@ -67,14 +66,16 @@ class ChunkConsumer(driver.Consumer):
         self._sought = set(+self._seeks_under_way)
         settled, steps = self.settled, self._rebalance_steps
         fetched = await super()._getmany(active_partitions, timeout)
-        unclear = self.reading.known(self._sought & fetched.keys())
-        for tp, offset in unclear.items():
-            # Whether these were read before the seek or after it cannot be told; taken for the latter, the offsets
-            # between would pass for a hole in the log. So they are read again.
+        unclear: set[TP] = set()
+        # Whether these were read before the seek or after it cannot be told, and offsets between would pass for a hole
+        # in the log: they are read again. More may be sought while one is.
+        while more := self.reading.known((self._sought & fetched.keys()) - unclear):
+            tp, offset = more.popitem()
+            unclear.add(tp)
             await self.seek_to(tp, offset)
         if not (settled and self.settled and steps == self._rebalance_steps):
             # Read during a rebalance, from where the group says: that does not follow on what was read before it.
-            self.reading.forget(fetched.keys() - unclear.keys())
+            self.reading.forget(fetched.keys() - unclear)
         else:
             self.reading.note_passed(view_of(self), fetched, self._sought)
         return {

@@ -156,7 +156,8 @@ class RedisMirror:
         that the lists are whole."""
         is_whole = self._rebuilding is None and not self._stale and await self._client.exists(self._keys.seeded)
         pipe = self._client.pipeline(transaction=True)
-        self._add(pipe, pending, now_s)
+        if not self._set_back:
+            self._add(pipe, pending, now_s)
         if is_whole:
             self._move_until(pipe, pending.until_us)
         else:
@@ -168,6 +169,8 @@ class RedisMirror:
 
     def _failed(self, what: str, error: Exception) -> None:
         self._stale = True
+        # Somebody else wrote under one of our names: it has to go, or nothing could ever be told again.
+        self._set_back |= "WRONGTYPE" in str(error)
         self._away_until_s = self._now_s() + _RETRY_AFTER_S
         self._figures.retried("redis")
         log.warning(what, extra={"why": repr(error)})

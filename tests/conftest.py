@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers import container_servers, docker_answers
+from tests.faults.report import FaultReporter
 from tests.processes import Spawner, spawning
 from tests.servers import Servers, Stack, StackMaker, embedded_servers
 
@@ -30,7 +31,15 @@ for _number in (signal.SIGINT, signal.SIGHUP):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the servers come from, and how careful they are with the disk."""
     parser.addoption("--stack", choices=("embedded", "containers"), default="embedded", help="where servers come from")
+    parser.addoption("--faults", choices=("short", "full"), default="short", help="how long and often faults strike")
+    parser.addoption("--fault-seeds", type=int, default=20, help="with --faults=full: runs of each fault")
     parser.addoption("--no-fsync", action="store_true", help="let PostgreSQL skip fsync: faster, not what runs later")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A full run of the faults is written down, by the process that all results come to."""
+    if config.getoption("--faults") == "full" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FaultReporter(config.getoption("--fault-seeds")))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

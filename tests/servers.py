@@ -130,6 +130,15 @@ class StackMaker:
         self._numbers = itertools.count(1)
         self._template_made = False
 
+    @property
+    def servers(self) -> Servers:
+        """Those that its stacks are on."""
+        return self._servers
+
+    def on(self, servers: Servers) -> StackMaker:
+        """One for other servers."""
+        return StackMaker(servers, f"{self._run}on{servers.kafka.port}and{servers.postgres.port}")
+
     def make(self, partitions: int, variables: Mapping[str, str], *, with_database: bool = True) -> Stack:
         """A stack with an empty topic of `partitions` partitions and an empty, migrated database.
 

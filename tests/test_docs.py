@@ -10,6 +10,7 @@ import yaml
 
 from ingest_gateway.contract import REJECTION_CODES, SEVERITIES, SEVERITY_ALIASES
 from loadgen.__main__ import main as loadgen_command
+from stream_app.fail_points import VARIABLE as FAIL_POINT
 from tests.metric_names import metric_names
 from tests.readme_examples import examples
 from tests.source_tree import ROOT, tracked_files
@@ -106,7 +107,7 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
         if section in sections and setting not in {"events", "py"}:
             assert f"{section}.{setting}" in known, f"{name}: {section}.{setting}"
     for variable in re.findall(r"THREATLOG_[A-Z_]+[A-Z]\b", read(name)):
-        known_variable = variable.removesuffix("_FILE") in variables() or variable == "THREATLOG_CONFIG"
+        known_variable = variable.removesuffix("_FILE") in variables() or variable in {"THREATLOG_CONFIG", FAIL_POINT}
         assert known_variable, f"{name}: {variable}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ class Load:
         self._topic = ""
         self.retries = 0
         self.unavailable = 0
+        self.longest_answer_s = 0.0
 
     async def start(self, bootstrap_servers: str, topic: str) -> None:
         """Opens the clients and starts to send."""
@@ -200,11 +202,14 @@ class Load:
 
     async def _post(self, path: str, content: str, events: Sequence[Written], headers: dict[str, str]) -> bool:
         assert self._session is not None
+        began = time.monotonic()
         try:
             async with self._session.post(
                 self._url + path, data=content.encode(), headers={"Content-Type": "application/json", **headers}
             ) as answer:
                 status, body = answer.status, await answer.json(content_type=None)
+                self.longest_answer_s = max(self.longest_answer_s, time.monotonic() - began)
+                assert status not in (429, 503) or int(answer.headers["Retry-After"]) >= 1
         except (aiohttp.ClientError, TimeoutError, OSError):
             status, body = 0, {}
         if status in (0, 429, 503):

@@ -11,12 +11,13 @@ import asyncpg
 import pytest
 import redis.asyncio
 
-from tests.e2e.agreement import Agreement, eventually
+from tests.e2e.agreement import Agreement
 from tests.e2e.fleet import Fleet
 from tests.e2e.ledger import Fate, Ledger
 from tests.e2e.load import Load, Mix
+from tests.faults.under_load import grown, start
 from tests.processes import Spawner
-from tests.servers import READY_TIMEOUT_S, RealServer, Stack
+from tests.servers import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 OUTAGE_S = float(os.environ.get("THREATLOG_TEST_OUTAGE_S", "60"))
@@ -47,9 +48,9 @@ async def _under_load(
     load = Load(ledger, fleet.gateway_url, SEED, Mix())
     await load.start(stack.settings.kafka.bootstrap_servers, stack.settings.kafka.topic)
     try:
-        await _grown(ledger, 1500)
+        await grown(ledger, 1500)
         await faults(ledger)
-        await _grown(ledger, 1500)
+        await grown(ledger, 1500)
     finally:
         await load.stop()
     print(f"{ledger.summary()}; {load.retries} retries, {load.unavailable} requests without an acknowledgement")
@@ -60,35 +61,19 @@ async def _under_load(
     return ledger
 
 
-async def _grown(ledger: Ledger, events: int, timeout_s: float = 60.0) -> None:
-    """Returns when so many more events are acknowledged."""
-    due = ledger.count(Fate.ACKED) + events
-
-    async def still_missing() -> str:
-        missing = due - ledger.count(Fate.ACKED)
-        return f"{missing} are missing" if missing > 0 else ""
-
-    await eventually(still_missing, timeout_s, f"{events} more events are acknowledged")
-
-
-async def _start(server: RealServer) -> None:
-    server.start()
-    await asyncio.to_thread(server.wait_ready, READY_TIMEOUT_S)
-
-
 async def test_postgres_killed_and_then_away_costs_nothing(stack: Stack, spawn: Spawner) -> None:
     postgres = stack.servers.postgres
 
     async def faults(ledger: Ledger) -> None:
         postgres.kill()
-        await _start(postgres)
-        await _grown(ledger, 1500)
+        await start(postgres)
+        await grown(ledger, 1500)
         await asyncio.to_thread(postgres.stop)
         before = ledger.count(Fate.ACKED)
         await asyncio.sleep(OUTAGE_S)
         # Kafka keeps what waits, so senders notice nothing.
         assert ledger.count(Fate.ACKED) > before
-        await _start(postgres)
+        await start(postgres)
 
     ledger = await _under_load(stack, spawn, faults)
     assert ledger.count(Fate.UNKNOWN) == 0
@@ -105,15 +90,15 @@ async def test_redis_wiped_frozen_and_killed_agrees_again(stack: Stack, spawn: S
     async def faults(ledger: Ledger) -> None:
         for _ in range(3):
             await wipe()
-            await _grown(ledger, 500)
+            await grown(ledger, 500)
         server.freeze()
-        await _grown(ledger, 1500)
+        await grown(ledger, 1500)
         server.thaw()
-        await _grown(ledger, 500)
+        await grown(ledger, 500)
         server.kill()
-        await _grown(ledger, 1500)
-        await _start(server)
-        await _grown(ledger, 1000)
+        await grown(ledger, 1500)
+        await start(server)
+        await grown(ledger, 1000)
         await wipe()
 
     ledger = await _under_load(stack, spawn, faults)
@@ -127,10 +112,10 @@ async def test_kafka_killed_and_restarted_keeps_what_it_acknowledged(stack: Stac
         kafka.kill()
         # Longer than the gateway's deadline, so that senders are told.
         await asyncio.sleep(6.0)
-        await _start(kafka)
-        await _grown(ledger, 1500)
+        await start(kafka)
+        await grown(ledger, 1500)
         await asyncio.to_thread(kafka.stop)
-        await _start(kafka)
+        await start(kafka)
 
     await _under_load(stack, spawn, faults)
 
@@ -143,7 +128,7 @@ async def test_a_database_restored_to_an_earlier_state_is_filled_again_from_kafk
             for table in _TABLES:
                 await connection.execute(f"CREATE TABLE saved_{table} AS TABLE {table}")
         saved = await connection.fetchval("SELECT count(*) FROM saved_logs")
-        await _grown(ledger, 3000)
+        await grown(ledger, 3000)
         async with connection.transaction():
             for table in _TABLES:
                 # The offsets first, which every window locks first.

@@ -41,10 +41,11 @@ _JAVA_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaNode:
-    """The two ports of a cluster's only node."""
+    """The two ports of a cluster's only node, and the one that clients are told where that is another."""
 
     port: int
     controller_port: int
+    advertised_port: int | None = None
 
     def rendered(self, log_folder: Path) -> str:
         """The text of server.properties."""
@@ -58,7 +59,7 @@ class KafkaNode:
             "node.id": 1,
             "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
             "listeners": f"{listener},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": listener,
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.advertised_port or self.port}",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",

@@ -84,13 +84,25 @@ class Limits(Section):
         64 << 20,
         ge=1 << 20,
         le=8 << 30,
-        description="record bytes waiting for Kafka; above it: 429, or 503 while Kafka acknowledges nothing",
+        description="record bytes waiting for Kafka; above it the answer is 503",
     )
     max_request_bytes_in_flight: Bytes = Field(
         256 << 20,
         ge=1 << 20,
         le=8 << 30,
-        description="bytes of all requests held at once, as sent and decompressed; above it the answer is 429",
+        description="bytes of all requests held at once, as sent and decompressed; above it the answer is 503",
+    )
+    max_concurrent_requests: Count = Field(
+        4096, ge=1, le=100_000, description="ingestion requests answered at once; above it the answer is 503"
+    )
+    key_concurrent_requests: Count = Field(
+        1024, ge=1, le=100_000, description="those of one API key; above it the answer is 429"
+    )
+    key_events_per_second: Count = Field(
+        0, ge=0, le=1_000_000_000, description="events that an API key without a quota of its own may send; 0 for any"
+    )
+    key_bytes_per_second: Bytes = Field(
+        0, ge=0, le=1 << 40, description="the same in bytes of bodies after decompression; 0 for any"
     )
 
 

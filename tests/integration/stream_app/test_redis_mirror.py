@@ -155,10 +155,22 @@ async def test_a_frozen_redis_holds_a_window_up_for_seconds_at_most_and_is_made_
 
 
 @pytest.mark.integration
-async def test_a_key_of_the_wrong_kind_raises_nothing(on_redis: OnRedis) -> None:
-    await on_redis.redis.client.set(on_redis.redis.keys.total_counts, "not a sorted set")
+@pytest.mark.parametrize("name", ["total_counts", "recent", "seeded", "rebuilding"])
+async def test_a_key_of_the_wrong_kind_raises_nothing_and_is_replaced(on_redis: OnRedis, name: str) -> None:
+    await on_redis.write(record(0, NOON_MS, message="a"))
+    key = getattr(on_redis.redis.keys, name)
+    await on_redis.redis.client.delete(key)
+    await on_redis.redis.client.rpush(key, "a list")
 
-    assert await on_redis.write(record(0))
+    assert await on_redis.write(record(0, NOON_MS + 1, message="b"))
+    # A Redis that failed is left alone for a while.
+    on_redis.clock.now_s += 4
+    await on_redis.write(record(0, NOON_MS + 4000, message="c"))
+    on_redis.clock.now_s += 4
+    await on_redis.write(record(0, NOON_MS + 8000, message="d"))
+
+    assert await on_redis.messages() == ["d", "c", "b", "a"]
+    assert await on_redis.mirror.totals() == {"HIGH|web-01": 4}
 
 
 @pytest.mark.integration

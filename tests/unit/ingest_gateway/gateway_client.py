@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 
-from ingest_gateway.__main__ import ingest_limits
+from ingest_gateway.__main__ import ingest_limits, request_policy
 from ingest_gateway.app import create_app
 from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestParts
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher
+from ingest_gateway.quotas import Requests
 from ingest_gateway.request_body import RequestBytes
 from tests.fakes.memory_publisher import MemoryPublisher
 from threatlog.access.key_watch import KeyWatch
@@ -64,6 +66,7 @@ def make_gateway(
         GatewayMetrics(registry),
         ingest_limits(settings),
         request_bytes,
+        Requests(request_policy(settings), time.monotonic),
         now=now,
         random_bytes=bytes,
     )

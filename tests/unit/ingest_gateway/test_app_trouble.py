@@ -19,7 +19,7 @@ V4 = "5b0f9f1e-0c5b-4b0e-8a51-2f9a6b1c7d3e"
 @pytest.mark.parametrize(
     ("code", "status", "may_arrive", "words"),
     [
-        ("overloaded", 429, False, "nothing of this request was kept"),
+        ("overloaded", 503, False, "nothing of this request was kept"),
         ("kafka_unavailable", 503, False, "nothing of this request was kept"),
         ("kafka_unavailable", 503, True, "may still be stored"),
         ("stopping", 503, True, "may still be stored"),

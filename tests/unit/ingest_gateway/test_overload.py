@@ -181,7 +181,7 @@ def test_the_cap_is_503_while_kafka_acknowledges_nothing_and_is_to_be_tried_late
     assert [at_the_cap[0].retry_after_s, at_the_cap[-1].retry_after_s] == [2, 10]
 
 
-def test_the_cap_is_429_while_kafka_acknowledges() -> None:
+def test_the_cap_is_overload_while_kafka_acknowledges() -> None:
     async def overload() -> Senders:
         kafka = SlowKafka(CAPACITY)
         senders = Senders(publisher_on(kafka, max_unacknowledged_bytes=1 << 20))
@@ -195,7 +195,7 @@ def test_the_cap_is_429_while_kafka_acknowledges() -> None:
     assert "at most 1048576 may" in senders.refusals[-1].detail
 
 
-def test_a_request_that_would_exceed_the_cap_of_a_kafka_that_works_is_429() -> None:
+def test_a_request_that_would_exceed_the_cap_of_a_kafka_that_works_is_overload() -> None:
     async def large_behind_small() -> PublishUnavailableError:
         publisher = publisher_on(SlowKafka(CAPACITY), max_unacknowledged_bytes=1 << 20)
         small = asyncio.ensure_future(publisher.publish(REQUEST, ()))

@@ -53,12 +53,12 @@ async def unfinished(gateway: Gateway, size: int) -> asyncio.Task[Any]:
 
 
 @pytest.mark.parametrize("path", [SINGLE, BATCH])
-async def test_over_the_bound_a_request_is_429_and_may_come_back(path: str) -> None:
+async def test_over_the_bound_a_request_is_503_and_may_come_back(path: str) -> None:
     gateway = make_gateway(limits=TIGHT)
     other = await unfinished(gateway, MIB - 10)
     document = EVENT if path == SINGLE else {"logs": [EVENT]}
 
-    assert_problem(await gateway.http.post(path, json=document), 429, "too_many_request_bytes")
+    assert_problem(await gateway.http.post(path, json=document), 503, "too_many_request_bytes")
     assert gateway.publisher.values == []
     other.cancel()
     await asyncio.wait([other])
@@ -72,7 +72,7 @@ async def test_what_a_body_becomes_by_decompression_counts_as_well() -> None:
     content = gzip.compress(orjson.dumps(EVENT) + b" " * MIB)
     answer = await gateway.http.post(SINGLE, content=content, headers={"content-encoding": "gzip"})
 
-    assert_problem(answer, 429, "too_many_request_bytes")
+    assert_problem(answer, 503, "too_many_request_bytes")
     other.cancel()
     await asyncio.wait([other])
 
@@ -134,7 +134,7 @@ def test_what_waits_already_is_counted_without_being_refused() -> None:
         first.replace(500)
         with pytest.raises(Problem) as refusal:
             second.grow(1)
-        assert (refusal.value.status, refusal.value.retryable) == (429, True)
+        assert (refusal.value.status, refusal.value.retryable) == (503, True)
         first.replace(0)
         second.grow(100)
     assert everything.in_flight == 0

@@ -140,6 +140,25 @@ async def test_a_fetch_answered_around_a_seek_is_read_again_so_that_no_offset_pa
     assert (again[TP0][0].position, again[TP0][0].offset) == (50, 51)
 
 
+async def test_a_partition_sought_while_another_one_is_sought_again_is_read_again_too(
+    consumer: FetchedConsumer, fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fetch({TP0: records(290), TP1: records(7)})
+    note = consumer.seek
+
+    async def seek_during_a_seek(partition: TP, offset: int) -> None:
+        await note(partition, offset)
+        if len(consumer.seeks) == 2:
+            await consumer.seek_to(TP1, 3868)
+
+    monkeypatch.setattr(consumer, "seek", seek_during_a_seek)
+    found = await fetch({TP0: records(291), TP1: records(8)}, lambda: consumer.seek_to(TP0, 50))
+
+    assert found == {}
+    assert consumer.app.went_back == []
+    assert consumer.seeks == [(0, 50), (0, 50), (1, 3868), (1, 3868)]
+
+
 async def test_a_fetch_around_a_seek_that_was_forgotten_meanwhile_follows_on_nothing(
     consumer: FetchedConsumer, fetch: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -11,6 +12,7 @@ import time
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from ingest_gateway.accounts_report import AccountsReport
 from ingest_gateway.app import create_app
 from ingest_gateway.contract import EventLimits
 from ingest_gateway.group_publisher import GroupPublisher, PublisherPolicy
@@ -18,6 +20,8 @@ from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestLimits, IngestParts
 from ingest_gateway.kafka_publisher import MAX_BATCH_BYTES, KafkaConnection
 from ingest_gateway.metrics import GatewayMetrics
+from ingest_gateway.postgres_figures import PostgresFigures
+from ingest_gateway.producer_accounts import ProducerAccounts
 from ingest_gateway.quotas import RequestPolicy, Requests
 from ingest_gateway.request_body import RequestBytes
 from threatlog.access.caller import Quota
@@ -67,18 +71,22 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     readiness = Readiness()
     request_bytes = RequestBytes(settings.limits.max_request_bytes_in_flight)
     metrics.watch_requests(lambda: request_bytes.in_flight)
-    requests = Requests(request_policy(settings), time.monotonic)
+    accounts = ProducerAccounts()
+    requests = Requests(request_policy(settings), time.monotonic, accounts)
     parts = IngestParts(publisher, metrics, ingest_limits(settings), request_bytes, requests)
-    app = create_app(parts, settings, registry, readiness, keys)
+    figures = PostgresFigures(settings.postgres, f"{socket.gethostname()}:{settings.server.port}")
+    report = None if keys is None else AccountsReport(accounts, figures)
+    app = create_app(parts, settings, registry, readiness, keys, report)
     # What was made so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        async with kept_current(keys):
+        async with kept_current(keys), report.kept() if report is not None else contextlib.nullcontext():
             await serve(app, listener, readiness.stop)
     finally:
         await publisher.close(FLUSH_S)
+        await figures.close()
     return 0
 
 

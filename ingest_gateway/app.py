@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from ingest_gateway.accounts_report import AccountsReport, account_routes
 from ingest_gateway.health import Readiness, health_routes
 from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
 from ingest_gateway.limits_listing import listed_limits
@@ -70,6 +71,7 @@ def create_app(
     registry: CollectorRegistry,
     readiness: Readiness | None = None,
     keys: KeyWatch | None = None,
+    accounts: AccountsReport | None = None,
 ) -> HttpMetrics:
     """The whole application, wrapped in its request metrics. With `keys`, only who has one is let in."""
     app = FastAPIOffline(
@@ -86,6 +88,7 @@ def create_app(
     ]
     app.router.routes.extend(ingest_routes)
     app.include_router(health_routes(parts.publisher, readiness or Readiness(), keys))
+    app.include_router(account_routes(accounts, parts.requests))
     shown_limits = orjson.dumps(listed_limits(settings))
 
     @app.get("/api/v1/limits", tags=["limits"], summary="What one request and one event may measure")

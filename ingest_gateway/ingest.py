@@ -26,12 +26,14 @@ from ingest_gateway.acceptance import (
     foreign_source,
     of_sources,
 )
+from ingest_gateway.answers import BatchAnswer, SingleAnswer, SinglePlace
 from ingest_gateway.bodies import JSON, NDJSON, BatchItem, batch_of_json, batch_of_ndjson, media_type
 from ingest_gateway.compression import decompress
 from ingest_gateway.contract import (
     CONTENT_TYPE,
     CONTENT_TYPE_HEADER,
     CONTRACT_VERSION,
+    PRODUCER_HEADER,
     TRACEPARENT_HEADER,
     VERSION_HEADER,
     EventLimits,
@@ -65,32 +67,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class BatchAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What a batch is answered: `ids` in order with null for a refused item, `errors` with an entry for each null."""
-
-    accepted: int
-    rejected: int
-    ids: Sequence[UUID | str | None]
-    errors: Sequence[Rejection]
-    receipts: Sequence[Receipt]
-
-
-class SinglePlace(msgspec.Struct, frozen=True, gc=False):
-    """Where a single event lies in Kafka."""
-
-    partition: int
-    offset: int | None
-
-
-class SingleAnswer(msgspec.Struct, frozen=True, gc=False):
-    """What a single event is answered."""
-
-    id: UUID | str
-    status: str
-    timestamp: datetime
-    receipt: SinglePlace
-
-
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
     """What one request may measure, and how long its body may take."""
@@ -120,7 +96,7 @@ class _Request:
     media_type: str
     body: bytes
     ids: IdSource
-    sources: frozenset[str] | None
+    place: RequestPlace
 
 
 Decided = TypeVar("Decided")
@@ -143,6 +119,7 @@ class _Endpoint(Generic[Decided]):
             ):
                 decided, record_headers = await self._receive(scope, receive, held, place)
                 body = await self._answer(decided, record_headers, held)
+                place.accepted(self._count(decided))
         except SenderGoneError:
             return
         except Problem as problem:
@@ -176,10 +153,10 @@ class _Endpoint(Generic[Decided]):
         if body is not wire:
             held.grow(len(body))
         ids = TimeOrderedIds(self._parts.random_bytes(RANDOM_BYTES)) if key is None else IdempotentIds(key)
-        decided = self._decide(_Request(kind, body, ids, caller_of(scope).sources))
+        decided = self._decide(_Request(kind, body, ids, place))
         place.charge(self._count(decided), len(body))
         held.replace(0)
-        return decided, _record_headers(headers.get(b"traceparent"))
+        return decided, _record_headers(headers.get(b"traceparent"), place.producer)
 
     def _decide(self, request: _Request) -> Decided:
         raise NotImplementedError
@@ -209,12 +186,15 @@ class SingleEndpoint(_Endpoint[tuple[UUID | str, datetime, bytes]]):
     def _decide(self, request: _Request) -> tuple[UUID | str, datetime, bytes]:
         parts = self._parts
         try:
-            event = decode_received(request.body)
-            if request.sources is not None and event.source not in request.sources:
-                raise foreign_source(event.source, request.sources)
-            return accept_event(event, 0, parts.limits.event, parts.now(), request.ids)
+            event, now, sources = decode_received(request.body), parts.now(), request.place.sources
+            request.place.saw([event], now)
+            if sources is not None and event.source not in sources:
+                raise foreign_source(event.source, sources)
+            return accept_event(event, 0, parts.limits.event, now, request.ids)
         except RejectedEventError as error:
-            parts.metrics.events_decided(0, (Rejection(0, error.code, error.detail),))
+            refused = (Rejection(0, error.code, error.detail),)
+            request.place.rejected(refused)
+            parts.metrics.events_decided(0, refused)
             raise Problem(DECISION_STATUSES[error.code], error.code, error.detail) from None
 
     def _count(self, decided: tuple[UUID | str, datetime, bytes]) -> int:  # noqa: ARG002
@@ -242,9 +222,12 @@ class BatchEndpoint(_Endpoint[Acceptance]):
         parts = self._parts
         decode = batch_of_ndjson if request.media_type == NDJSON else batch_of_json
         items: Sequence[BatchItem] = decode(request.body, parts.limits.max_batch_events)
-        if request.sources is not None:
-            items = of_sources(items, request.sources)
-        accepted = accept(items, parts.limits.event, parts.now(), request.ids)
+        place, now = request.place, parts.now()
+        place.saw(items, now)
+        if place.sources is not None:
+            items = of_sources(items, place.sources)
+        accepted = accept(items, parts.limits.event, now, request.ids)
+        place.rejected(accepted.rejections)
         if not accepted.values:
             parts.metrics.events_decided(0, accepted.rejections)
             raise _all_refused(accepted.rejections)
@@ -289,7 +272,8 @@ def _headers_of(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-def _record_headers(traceparent: bytes | None) -> RecordHeaders:
-    if not traceparent or len(traceparent) > _MAX_TRACEPARENT_BYTES:
-        return _PLAIN_HEADERS
-    return (*_PLAIN_HEADERS, (TRACEPARENT_HEADER, traceparent))
+def _record_headers(traceparent: bytes | None, producer: bytes | None) -> RecordHeaders:
+    headers: RecordHeaders = _PLAIN_HEADERS
+    if traceparent and len(traceparent) <= _MAX_TRACEPARENT_BYTES:
+        headers = (*headers, (TRACEPARENT_HEADER, traceparent))
+    return headers if producer is None else (*headers, (PRODUCER_HEADER, producer))

@@ -9,10 +9,14 @@ are this process's own: with N gateways behind one address a key may send N time
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 
+from ingest_gateway.acceptance import Rejection
+from ingest_gateway.contract import ReceivedEvent, RejectedEventError
+from ingest_gateway.producer_accounts import Account, ProducerAccounts
 from threatlog.access.caller import Caller, Quota
 from threatlog.process.problems import Problem
 
@@ -33,6 +37,11 @@ class TokenBucket:
         self._at_s = now_s
         # At least a thousandth of a second's worth, so that whoever waited as told is let in.
         return 0.0 if self._tokens > 0 else -self._tokens / self._rate + 0.001
+
+    def used(self, now_s: float) -> float:
+        """The share that is taken, 1 when it is empty or in debt."""
+        self.wait_s(now_s)
+        return round(1 - max(0.0, self._tokens) / self._rate, 3)
 
     def take(self, amount: float) -> None:
         """Takes it, whether it is there or not."""
@@ -64,15 +73,29 @@ class _Sender:
 class Requests:
     """All ingestion requests of this process. Senders are keys, of which there are as many as were made."""
 
-    def __init__(self, policy: RequestPolicy, clock: Callable[[], float]) -> None:
+    def __init__(self, policy: RequestPolicy, clock: Callable[[], float], accounts: ProducerAccounts) -> None:
         self._policy = policy
+        self._accounts = accounts
         self._clock = clock
         self._senders: dict[str, _Sender] = {}
         self.in_flight = 0
 
     def begin(self, caller: Caller) -> RequestPlace:
         """A place for one request of this caller; use it as a context manager. Raises Problem 429 or 503 there."""
-        return RequestPlace(self, None if caller.anonymous else self._sender(caller))
+        if caller.anonymous:
+            return RequestPlace(self, None, None, caller)
+        return RequestPlace(self, self._sender(caller), self._accounts.of(caller.key_id), caller)
+
+    def quota_of(self, caller: Caller) -> dict[str, object]:
+        """What a key may send in a second, None for any, and how much of it is used at this gateway now (0 to 1)."""
+        sender, now_s = self._sender(caller), self._clock()
+        events, size = (None if bucket is None else bucket.used(now_s) for bucket in sender.buckets)
+        return {
+            "events_per_second": sender.quota.events_per_s,
+            "bytes_per_second": sender.quota.bytes_per_s,
+            "events_used": events,
+            "bytes_used": size,
+        }
 
     def _sender(self, caller: Caller) -> _Sender:
         default = self._policy.quota
@@ -108,16 +131,40 @@ _NOTHING_KEPT = {"may_be_stored": False}
 
 
 class RequestPlace:
-    """One request among those at once."""
+    """One request among those at once, and whose it is: its sender's account is kept through it.
 
-    __slots__ = ("_requests", "_sender")
+    `sources` are the only ones it may send events of, None for any; `producer` is its key's id, None without one.
+    """
 
-    def __init__(self, requests: Requests, sender: _Sender | None) -> None:
+    __slots__ = ("_account", "_requests", "_sender", "producer", "sources")
+
+    def __init__(self, requests: Requests, sender: _Sender | None, account: Account | None, caller: Caller) -> None:
         self._requests = requests
         self._sender = sender
+        self._account = account
+        self.sources = caller.sources
+        self.producer = None if account is None else caller.key_id.encode()
+
+    def saw(self, items: Sequence[ReceivedEvent | RejectedEventError], received_at: datetime) -> None:
+        """The events of the request say when they happened."""
+        if self._account is not None:
+            times = (None if isinstance(item, RejectedEventError) else item.timestamp for item in items)
+            self._account.saw_times(times, received_at)
+
+    def rejected(self, rejections: Sequence[Rejection]) -> None:
+        """These of its events were refused."""
+        if self._account is not None:
+            self._account.rejected(rejections)
+
+    def accepted(self, count: int) -> None:
+        """So many of its events are safe."""
+        if self._account is not None:
+            self._account.accepted(count)
 
     def charge(self, events: int, size_bytes: int) -> None:
         """Takes what is about to be sent on from the quota. Raises Problem 429 where it was emptied meanwhile."""
+        if self._account is not None:
+            self._account.received(size_bytes)
         if self._sender is not None:
             self._requests.check_quota(self._sender)
             for bucket, amount in zip(self._sender.buckets, (events, size_bytes), strict=True):

@@ -22,6 +22,7 @@ from stream_app.outcomes import (
     Window,
 )
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
+from stream_app.producers import repeated_by_producer
 from stream_app.sqlstates import is_busy, is_refusal, is_transient
 
 if TYPE_CHECKING:
@@ -159,12 +160,12 @@ class PostgresStore:
         refused = await self._stage(connection, rows)
         found = await connection.fetch(sql.INSERT_STAGED)
         inserted = {(row["ts_us"], row["id"].bytes) for row in found}
-        kept = []
+        kept: list[Row] = []
+        repeated: list[Row] = []
         for row in rows:
-            key = (row.ts_us, row.id)
-            if key in inserted:
-                inserted.remove(key)
-                kept.append(row)
+            (kept if (row.ts_us, row.id) in inserted else repeated).append(row)
+            inserted.discard((row.ts_us, row.id))
+        await connection.execute(sql.ADD_DUPLICATES, *repeated_by_producer(r for r in repeated if r not in refused))
         return kept, [row.as_dead_letter() for row in refused]
 
     async def _stage(self, connection: Connection, rows: Sequence[Row]) -> list[Row]:

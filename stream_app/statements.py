@@ -181,3 +181,10 @@ WHERE bucket BETWEEN $1 AND $2 ORDER BY bucket"""
 TOTAL_COUNTS: Final = "SELECT severity, source, n FROM log_rollup_total"
 
 STORED_UNTIL: Final = "SELECT partition, stored_until FROM consumer_offsets WHERE topic = $1"
+
+# Of keys that exist only: a direct record's header may say anything.
+ADD_DUPLICATES = """
+    INSERT INTO producer_duplicates AS known (key_id, n)
+    SELECT found.key_id, found.n FROM unnest($1::text[], $2::bigint[]) AS found (key_id, n)
+    WHERE EXISTS (SELECT FROM api_keys WHERE id = found.key_id)
+    ON CONFLICT (key_id) DO UPDATE SET n = known.n + excluded.n"""

@@ -22,6 +22,7 @@ MAX_CONSTRUCTOR_PARAMETERS = 6
 # The only file of a package that may import each client of a server; that file maps the client's errors to ours.
 CLIENT_FILES = {
     ("ingest_gateway", "aiokafka"): "ingest_gateway/kafka_publisher.py",
+    ("ingest_gateway", "asyncpg"): "ingest_gateway/postgres_figures.py",
     ("stream_app", "faust"): "stream_app/faust_app.py",
     ("stream_app", "aiokafka"): "stream_app/aiokafka_group.py",  # Faust's own driver brings the rest
     ("stream_app", "asyncpg"): "stream_app/postgres_store.py",

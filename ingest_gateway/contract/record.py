@@ -16,6 +16,8 @@ CONTENT_TYPE: Final = "application/json"
 # Each record of the gateway carries these; a record without them is read as version 1 of the same JSON.
 VERSION_HEADER: Final = "threatlog-version"
 CONTENT_TYPE_HEADER: Final = "content-type"
+# The id of the API key that an event was sent with; where keys are needed, the gateway writes it.
+PRODUCER_HEADER: Final = "producer"
 TRACEPARENT_HEADER: Final = "traceparent"
 
 # A union with None makes msgspec 0.22 treat Raw as null only, so absence is the empty value.

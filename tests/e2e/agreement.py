@@ -118,9 +118,12 @@ class Agreement:
         return found
 
     async def _redis_differences(self) -> str:
-        for question in (self._totals, self._minutes, self._recents):
-            if answer := await question():
-                return answer
+        try:
+            for question in (self._totals, self._minutes, self._recents):
+                if answer := await question():
+                    return answer
+        except redis.exceptions.ResponseError as error:
+            return str(error)
         return ""
 
     async def _totals(self) -> str:

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from tests.e2e.agreement import Agreement, eventually
 from tests.e2e.fleet import Fleet
@@ -43,15 +45,14 @@ class Run:
     async def visible_within(self, timeout_s: float) -> float:
         """Produces one event to every partition; the seconds until all of them are stored."""
         kafka, tag = self.stack.settings.kafka, uuid4().hex
-        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, acks="all")
+        producer = AIOKafkaProducer(
+            bootstrap_servers=kafka.bootstrap_servers, acks="all", request_timeout_ms=5000, metadata_max_age_ms=2000
+        )
         await producer.start()
         started = time.monotonic()
         try:
             for partition in range(kafka.partitions):
-                number, message = self.ledger.issue(SentEvent("INFO", "probe", tag))
-                value = compact({"severity": "INFO", "source": "probe", "message": message}).encode()
-                await producer.send_and_wait(kafka.topic, value, partition=partition)
-                self.ledger.settle(number, Fate.ACKED)
+                await self._produce_probe(producer, partition, tag, started + timeout_s)
         finally:
             await producer.stop()
         connection = await asyncpg.connect(self.stack.postgres_dsn, timeout=10)
@@ -65,6 +66,24 @@ class Run:
         finally:
             await connection.close()
         return time.monotonic() - started
+
+    async def _produce_probe(self, producer: AIOKafkaProducer, partition: int, tag: str, ends: float) -> None:
+        """Until Kafka takes it; with an id and a time, so that it is stored once however often it was sent."""
+        now, identifier = datetime.now(UTC), uuid4()
+        number, message = self.ledger.issue(SentEvent("INFO", "probe", tag, now, None, identifier))
+        body = {"severity": "INFO", "source": "probe", "message": message}
+        value = compact({**body, "timestamp": now.isoformat(), "id": str(identifier)}).encode()
+        while True:
+            try:
+                await producer.send_and_wait(self.stack.settings.kafka.topic, value, partition=partition)
+            except KafkaError:
+                self.ledger.settle(number, Fate.UNKNOWN)
+                if time.monotonic() > ends:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                self.ledger.settle(number, Fate.ACKED)
+                return
 
 
 Faults = Callable[[Run], Awaitable[None]]

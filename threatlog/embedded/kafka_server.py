@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: one node that is broker and controller."""
+"""Apache Kafka in KRaft mode: a node that is broker and controller."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +42,17 @@ _JAVA_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaNode:
-    """The two ports of a cluster's only node, and the one that clients are told where that is another."""
+    """One node, broker and controller, alone or in a cluster.
+
+    `advertised_port` is the one that clients are told where that is another. `voters` are the controller ports of all
+    nodes by their id; None for the only one of its cluster.
+    """
 
     port: int
     controller_port: int
     advertised_port: int | None = None
+    node_id: int = 1
+    voters: Mapping[int, int] | None = None
 
     def rendered(self, log_folder: Path) -> str:
         """The text of server.properties."""
@@ -53,25 +60,28 @@ class KafkaNode:
 
     def values(self, log_folder: str) -> dict[str, object]:
         """Every property by its name."""
-        listener = f"PLAINTEXT://{LOOPBACK}:{self.port}"
+        voters = self.voters or {self.node_id: self.controller_port}
+        replicas = len(voters)
+        # A cluster of three goes on with two.
+        in_sync = (replicas + 1) // 2
         return {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
-            "listeners": f"{listener},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            "node.id": self.node_id,
+            "controller.quorum.voters": ",".join(f"{node}@{LOOPBACK}:{port}" for node, port in voters.items()),
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.advertised_port or self.port}",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": log_folder,
             "auto.create.topics.enable": "false",
-            "default.replication.factor": 1,
-            "min.insync.replicas": 1,
-            "offsets.topic.replication.factor": 1,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
+            "default.replication.factor": replicas,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": in_sync,
             # One consumer group needs one partition; the default of 50 makes the first start slower.
             "offsets.topic.num.partitions": 1,
             "transaction.state.log.num.partitions": 1,
@@ -79,6 +89,8 @@ class KafkaNode:
             # After a crash a broker's new life waits until its old one's session has expired; the default is 9 s.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
+            # A replica that lags for this long no longer has to confirm; the default of 30 s holds senders up as long.
+            "replica.lag.time.max.ms": 5000,
         }
 
 
@@ -90,10 +102,16 @@ def escaped(value: str) -> str:
 
 
 class KafkaServer(Server):
-    """One Kafka node with its data in `folder`; the same folder may be started again on other ports."""
+    """One Kafka node with its data in `folder`; the same folder may be started again on other ports.
 
-    def __init__(self, folder: Path, node: KafkaNode, *, log_path: Path | None = None) -> None:
-        super().__init__("kafka", node.port)
+    All nodes of a cluster have the same `cluster_id`; a node alone makes one up.
+    """
+
+    def __init__(
+        self, folder: Path, node: KafkaNode, *, log_path: Path | None = None, cluster_id: str | None = None
+    ) -> None:
+        super().__init__("kafka" if node.voters is None else f"kafka-{node.node_id}", node.port)
+        self._cluster_id = cluster_id
         self._folder = folder.absolute()
         self._node = node
         self._log_path = log_path or self._folder / "kafka.log"
@@ -129,7 +147,7 @@ class KafkaServer(Server):
     def _format(self, folder: Path) -> None:
         properties = self._folder / "format.properties"
         properties.write_text(self._node.rendered(folder), encoding="utf-8")
-        tool = ("kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties))
+        tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id or new_cluster_id(), "-c", str(properties))
         code, output = run_to_end([*self._java(), *tool], _FORMAT_TIMEOUT_S, environment=_environment())
         properties.unlink()
         if code != 0:

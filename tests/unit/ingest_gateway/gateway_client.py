@@ -12,10 +12,12 @@ import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ingest_gateway.__main__ import ingest_limits, request_policy
+from ingest_gateway.accounts_report import AccountsReport
 from ingest_gateway.app import create_app
 from ingest_gateway.health import Readiness
 from ingest_gateway.ingest import IngestParts
 from ingest_gateway.metrics import GatewayMetrics
+from ingest_gateway.producer_accounts import ProducerAccounts
 from ingest_gateway.publishing import EventPublisher
 from ingest_gateway.quotas import Requests
 from ingest_gateway.request_body import RequestBytes
@@ -56,6 +58,8 @@ def make_gateway(
     read_timeout: float = 30.0,
     now: Callable[[], datetime] = lambda: NOW,
     keys: KeyWatch | None = None,
+    accounts: ProducerAccounts | None = None,
+    report: AccountsReport | None = None,
 ) -> Gateway:
     """A gateway with `limits` on `publisher`, or on one in memory."""
     registry, readiness, memory = CollectorRegistry(), Readiness(), MemoryPublisher()
@@ -66,11 +70,11 @@ def make_gateway(
         GatewayMetrics(registry),
         ingest_limits(settings),
         request_bytes,
-        Requests(request_policy(settings), time.monotonic),
+        Requests(request_policy(settings), time.monotonic, accounts or ProducerAccounts()),
         now=now,
         random_bytes=bytes,
     )
-    app = create_app(parts, settings, registry, readiness, keys)
+    app = create_app(parts, settings, registry, readiness, keys, report)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
     return Gateway(app, memory, registry, readiness, request_bytes, http)

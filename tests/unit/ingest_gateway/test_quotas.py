@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest_gateway.producer_accounts import ProducerAccounts
 from ingest_gateway.quotas import RequestPolicy, Requests
 from tests.unit.ingest_gateway.gateway_client import EVENT, assert_problem, make_gateway
 from tests.unit.threatlog.access.key_bench import KeyBench
@@ -25,7 +26,7 @@ class Clock:
 
 
 def requests(clock: Clock, quota: Quota | None = None, at_once: int = 10, of_a_key: int = 5) -> Requests:
-    return Requests(RequestPolicy(at_once, of_a_key, quota or Quota()), clock)
+    return Requests(RequestPolicy(at_once, of_a_key, quota or Quota()), clock, ProducerAccounts())
 
 
 def caller(quota: Quota | None = None, key_id: str = "k") -> Caller:

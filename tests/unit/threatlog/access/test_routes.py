@@ -23,6 +23,7 @@ LISTED = {
         "POST /api/v1/logs/ingest": {"ingest"},
         "POST /api/v1/logs/ingest/batch": {"ingest"},
         "GET /api/v1/limits": {"ingest"},
+        "GET /api/v1/producers/me": {"ingest"},
         "GET /metrics": {"metrics"},
         "GET /health": set(),
         "GET /livez": set(),

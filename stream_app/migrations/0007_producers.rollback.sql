@@ -1,0 +1,1 @@
+DROP TABLE producer_duplicates, producer_figures;

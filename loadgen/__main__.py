@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from loadgen.delivery import Patience
 from loadgen.display import TerminalDisplay, result_tables
 from loadgen.drive import Plan
 from loadgen.http_sender import SHAPES
+from loadgen.oracle_command import OracleOptions, new_run_name, run_command
+from loadgen.oracle_run import OraclePlan
 from loadgen.outcome import Sender, TargetUnreachableError
 from loadgen.plot import SUFFIXES, write_plot
 from loadgen.result_document import result_document
@@ -171,6 +174,46 @@ def run(**options: Any) -> None:
     except OSError as error:
         _end(f"loadgen: the result cannot be written: {error}", result.verdict.exit_code or _EXIT_UNWRITTEN)
     sys.exit(result.verdict.exit_code)
+
+
+@main.command()
+@click.option("--db", type=click.Path(path_type=Path), default=Path("ledger.sqlite"), help="The account; a new file.")
+@click.option("--rps", type=click.FloatRange(0, min_open=True), default=1000, help="EVENTS per second in all.")
+@click.option("--duration", type=DURATION, default="60s", help="How long to send.")
+@click.option("--producers", type=click.IntRange(1, 1000), default=100, help="Senders, each with an order of its own.")
+@click.option("--batch", type=click.IntRange(1, 2500), default=50, help="Events in one request on average.")
+@click.option("--seed", type=int, default=7, help="The same seed draws the same sizes and kinds.")
+@click.option("--retry/--no-retry", default=True, help="Send again what may or may not be stored.")
+@click.option("--faults", default="", help="What is done to it meanwhile; copied into the result.")
+@click.option("--query-url", default="http://127.0.0.1:8081", help="Where the query API listens.")
+@click.option("--postgres", default="", envvar="LOADGEN_POSTGRES", help="URL of the database; absent: the API alone.")
+@click.option("--min-acknowledged", type=click.IntRange(0), default=1, help="With fewer the run is void.")
+@click.option("--verify-timeout", type=DURATION, default="180s", help="Longest wait until nothing is missing.")
+@click.option("--check-only", is_flag=True, help="Send nothing; check the run of --db.")
+@_target_options
+def ledger(**options: Any) -> None:
+    """Keep account of every event in a file, and check that what is stored agrees with it.
+
+    Sends single events, batches with some bad items, and records straight to Kafka. Exit code: 0 when every check
+    holds; 1 when one does not; 2 for wrong options; 3 when it could not be checked; 4 when too little was acknowledged.
+    """
+    names = ("db", "gateway_url", "query_url", "kafka_bootstrap", "topic", "postgres", "api_key", "faults")
+    oracle = OracleOptions(
+        **{name: options[name] for name in names},
+        min_acknowledged=options["min_acknowledged"],
+        verify_timeout_s=options["verify_timeout"],
+        timeout_s=options["timeout"],
+    )
+    plan = None
+    if not options["check_only"]:
+        sizes = options["producers"], options["batch"], options["retry"]
+        plan = OraclePlan(new_run_name(), options["seed"], options["rps"], options["duration"], *sizes)
+    try:
+        sys.exit(run_command(oracle, plan))
+    except TargetUnreachableError as error:
+        _end(f"loadgen: {error}", EXIT_UNVERIFIED)
+    except (ValueError, sqlite3.Error) as error:
+        _end(f"loadgen: {error}", 2)
 
 
 def _run_settings(options: dict[str, Any]) -> RunSettings:

@@ -23,6 +23,10 @@ _MAX_BATCH_BYTES: Final = 900_000  # Under Kafka's default message.max.bytes als
 _STOP_TIMEOUT_S: Final = 5.0
 
 
+class PlaceUnknownError(Exception):
+    """Whether Kafka has the record is not known; the text names the kind of failure."""
+
+
 class KafkaSender:
     """The topic as a target: acks=all, zstd, partitions in turn."""
 
@@ -67,6 +71,15 @@ class KafkaSender:
             # A part of the events may be in another batch that was written, so even a refusal leaves them unknown.
             return Attempt(Fate.UNKNOWN, name, retry=bool(error.retriable) or isinstance(error, KafkaTimeoutError))
         return Attempt(Fate.ACKED, "acks=all")
+
+    async def place(self, value: bytes) -> tuple[int, int]:
+        """Sends one record by itself and returns its partition and offset. Raises PlaceUnknownError."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found = await self._producer.send_and_wait(self._topic, value, partition=next(self._partitions))
+        except (KafkaError, TimeoutError) as error:
+            raise PlaceUnknownError(type(error).__name__) from None
+        return found.partition, found.offset
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None

@@ -33,6 +33,7 @@ CLIENT_FILES = {
     ("query_api", "asyncpg"): "query_api/postgres_sessions.py",
     ("query_api", "redis"): "query_api/redis_reader.py",
     ("loadgen", "aiokafka"): "loadgen/kafka_sender.py",
+    ("loadgen", "asyncpg"): "loadgen/postgres_rows.py",
     ("threatlog", "aiokafka"): "threatlog/topics.py",
     ("threatlog", "asyncpg"): "threatlog/access/postgres_keys.py",
 }

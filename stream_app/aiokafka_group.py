@@ -7,12 +7,12 @@ import logging
 import random
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
@@ -234,3 +234,32 @@ class KafkaLog:
     @property
     def _consumer(self) -> Any:
         return self.app.consumer
+
+
+class RecordSender:
+    """Sends single records to a topic, each safe when it returns; use it as an async context manager."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self._servers = servers
+        self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
+
+    async def __aenter__(self) -> RecordSender:
+        self._producer = AIOKafkaProducer(bootstrap_servers=self._servers, acks="all", compression_type="zstd")
+        with kafka_may_be_away():
+            await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._producer is not None
+        with kafka_may_be_away():
+            await self._producer.stop()
+
+    async def send(
+        self, value: bytes, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> tuple[int, int]:
+        """The partition and the offset where it lies. Raises LogUnavailableError."""
+        assert self._producer is not None
+        with kafka_may_be_away():
+            found = await self._producer.send_and_wait(self._topic, value, key=key, headers=list(headers))
+        return found.partition, found.offset

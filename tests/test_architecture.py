@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.source_tree import PACKAGES, ROOT, SERVICES, all_modules, functions_of, source_modules, tracked_files
 
-# The command line runs the services, and `threatlog lag` asks with the query API's own means.
-COMMAND_FILES = ("threatlog/__main__.py", "threatlog/lag.py")
+# The command line runs the services; `lag` asks with the query API's own means, `dead-letters` with storing's.
+COMMAND_FILES = ("threatlog/__main__.py", "threatlog/lag.py", "threatlog/dead_letters_command.py")
 
 # What every process shares: how it runs, and who may use it.
 SHARED = ("threatlog.process.", "threatlog.access.")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -65,7 +66,7 @@ def health_urls(name: str) -> list[str]:
 @ours
 def test_each_command_exists(name: str) -> None:
     assert OURS[name]["command"] == [name]
-    assert name in threatlog_command.commands
+    assert name in threatlog_command.list_commands(click.Context(threatlog_command))
 
 
 def test_prometheus_has_the_key_that_every_service_asks_for() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -85,8 +86,8 @@ def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
 
 @documents
 def test_every_command_that_is_named_exists(name: str) -> None:
-    commands = set(threatlog_command.commands)
-    for command in re.findall(r"`threatlog ([a-z]+)", read(name)):
+    commands = set(threatlog_command.list_commands(click.Context(threatlog_command)))
+    for command in re.findall(r"`threatlog ([a-z-]+)", read(name)):
         assert command in commands, f"{name}: threatlog {command}"
     for command in re.findall(r"(?:-m |`)loadgen ([a-z]+)", read(name)):
         assert command in set(loadgen_command.commands), f"{name}: loadgen {command}"

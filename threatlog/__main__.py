@@ -6,16 +6,49 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 
-from threatlog.keys_command import audit, keys
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import CONFIG_VARIABLE, SettingsError, load_settings
 from threatlog.process.settings import Settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _LateGroup(click.Group):
+    """Imports the larger commands only when they are asked for: a service starts without the others' clients."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Every name."""
+        return sorted([*self.commands, *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name; None where there is none."""
+        return _LATER[cmd_name]() if cmd_name in _LATER else super().get_command(ctx, cmd_name)
+
+
+def _keys() -> click.Command:
+    from threatlog.keys_command import keys
+
+    return keys
+
+
+def _audit() -> click.Command:
+    from threatlog.keys_command import audit
+
+    return audit
+
+
+def _dead_letters() -> click.Command:
+    from threatlog.dead_letters_command import dead_letters
+
+    return dead_letters
+
+
+_LATER: Final = {"audit": _audit, "dead-letters": _dead_letters, "keys": _keys}
+
+
+@click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", type=click.Path(path_type=Path), help="settings file [default: config.yaml]")
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
@@ -78,10 +111,6 @@ def topics(context: click.Context) -> None:
     from threatlog.topics import run
 
     sys.exit(run(_settings(context), click.echo))
-
-
-main.add_command(keys)
-main.add_command(audit)
 
 
 @main.command()

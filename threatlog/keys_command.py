@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import orjson
@@ -146,10 +146,9 @@ def _with_keys(context: click.Context, work: Callable[[PostgresKeys], Awaitable[
         _end(str(error), EXIT_TRY_LATER)
     except UnknownKeyError as error:
         _end(str(error), 1)
-    raise AssertionError
 
 
-def _end(words: str, code: int) -> None:
+def _end(words: str, code: int) -> NoReturn:
     for line in words.splitlines():
         click.echo(f"threatlog: {line}", err=True)
     sys.exit(code)

@@ -23,13 +23,13 @@ from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.postgres_figures import PostgresFigures
 from ingest_gateway.producer_accounts import ProducerAccounts
 from ingest_gateway.quotas import RequestPolicy, Requests
-from ingest_gateway.request_body import RequestBytes
+from ingest_gateway.request_body import BodyLimits, RequestBytes
 from threatlog.access.caller import Quota
 from threatlog.access.requirement import NoKeysError, first_keys, kept_current
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
-from threatlog.process.serve import PortTakenError, listen, run_loop, serve
+from threatlog.process.serve import PortTakenError, connection_bounds, listen, run_loop, serve
 from threatlog.process.settings import Settings
 
 # The publisher's share of the ten seconds of a stop; ending a stuck producer by force takes up to a second more.
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     gc.set_threshold(50_000, 20, 100)
     try:
         async with kept_current(keys), report.kept() if report is not None else contextlib.nullcontext():
-            await serve(app, listener, readiness.stop)
+            await serve(app, listener, readiness.stop, bounds=connection_bounds(settings.server))
     finally:
         await publisher.close(FLUSH_S)
         await figures.close()
@@ -93,12 +93,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 def ingest_limits(settings: Settings) -> IngestLimits:
     """The limits of the endpoints from the settings."""
     limits = settings.limits
+    server = settings.server
     return IngestLimits(
         event=EventLimits.of(limits.model_dump()),
-        max_body_bytes=limits.max_body_bytes,
+        body=BodyLimits(limits.max_body_bytes, server.read_timeout, server.min_body_rate),
         max_decompressed_bytes=limits.max_decompressed_bytes,
         max_batch_events=limits.max_batch_events,
-        body_timeout_s=settings.server.read_timeout,
     )
 
 

@@ -16,8 +16,8 @@ MAX_COMPRESSED_PARTS: Final = 1000
 _STEP_BYTES: Final = 256 * 1024
 # So much of a gzip body is handed over at a time: zlib copies what it has not used at the end of each step.
 _GZIP_INPUT_BYTES: Final = 16 * 1024
-# Four bytes of zstd can mean a block of 128 KiB, so one step of input makes at most 16 MiB.
-_ZSTD_INPUT_BYTES: Final = 512
+# Four bytes of zstd can mean a block of 128 KiB, so one step of input makes at most 4 MiB.
+_ZSTD_INPUT_BYTES: Final = 128
 # A zstd frame may ask its reader for gigabytes of window; 8 MiB is what RFC 9659 lets a sender use over HTTP.
 _MAX_WINDOW_BYTES: Final = 8 * 1024 * 1024
 
@@ -42,9 +42,9 @@ def decompress(body: bytes, encoding: bytes | None, max_bytes: int) -> bytes:
     result = bytearray()
     try:
         for piece in pieces:
-            result += piece
-            if len(result) > max_bytes:
+            if len(result) + len(piece) > max_bytes:
                 raise _too_large(max_bytes)
+            result += piece
     except (zlib.error, zstandard.ZstdError, _BadCompressionError) as error:
         raise Problem(400, "bad_compression", f"the body is not valid {name}: {error}") from None
     return bytes(result)

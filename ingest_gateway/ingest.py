@@ -44,7 +44,7 @@ from ingest_gateway.event_ids import RANDOM_BYTES, IdempotentIds, IdSource, Time
 from ingest_gateway.metrics import GatewayMetrics
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt, RecordHeaders
 from ingest_gateway.quotas import RequestPlace, Requests
-from ingest_gateway.request_body import HeldBytes, RequestBytes, SenderGoneError, receive_body
+from ingest_gateway.request_body import BodyLimits, HeldBytes, RequestBytes, SenderGoneError, receive_body
 from threatlog.access.caller import caller_of
 from threatlog.process.http_metrics import Receive, Scope, Send
 from threatlog.process.problems import Problem, internal_error
@@ -72,10 +72,9 @@ class IngestLimits:
     """What one request may measure, and how long its body may take."""
 
     event: EventLimits
-    max_body_bytes: int
+    body: BodyLimits
     max_decompressed_bytes: int
     max_batch_events: int
-    body_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ class _Endpoint(Generic[Decided]):
         kind = media_type(headers.get(b"content-type"), self.media_types)
         key = idempotency_key(headers.get(b"idempotency-key"))
         length = headers.get(b"content-length")
-        wire = await receive_body(receive, length, limits.max_body_bytes, limits.body_timeout_s, held)
+        wire = await receive_body(receive, length, limits.body, held)
         body = decompress(wire, headers.get(b"content-encoding"), limits.max_decompressed_bytes)
         metrics.body_received(len(wire), len(body))
         if body is not wire:

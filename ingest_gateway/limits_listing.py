@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ingest_gateway.compression import MAX_COMPRESSED_PARTS
 from ingest_gateway.event_ids import MAX_KEY_CHARS
-from threatlog.process.http_protocol import MAX_HEADER_BYTES
+from threatlog.process.http_protocol import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from threatlog.process.http_server_state import ConnectionBounds
-from threatlog.process.serve import KEEP_ALIVE_S
 from threatlog.process.settings import Settings
 
 
@@ -18,9 +17,11 @@ def listed_limits(settings: Settings) -> dict[str, int | float]:
         "max_compressed_parts": MAX_COMPRESSED_PARTS,
         "max_idempotency_key_chars": MAX_KEY_CHARS,
         "max_header_bytes": MAX_HEADER_BYTES,
-        "header_timeout_s": bounds.header_timeout_s,
+        "max_target_bytes": MAX_TARGET_BYTES,
+        "header_timeout_s": settings.server.header_timeout,
         "max_connections": bounds.max_connections,
         "read_timeout_s": settings.server.read_timeout,
         "write_timeout_s": settings.server.write_timeout,
-        "keep_alive_s": KEEP_ALIVE_S,
+        "min_body_bytes_per_s": settings.server.min_body_rate,
+        "idle_timeout_s": settings.server.idle_timeout,
     }

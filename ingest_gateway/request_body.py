@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from types import TracebackType
+from typing import Final
 
 from threatlog.process.http_metrics import Receive
 from threatlog.process.problems import Problem
+
+# A body may begin slowly: a sender that waits for its own input, a connection that has yet to find its speed.
+_GRACE_S: Final = 5.0
 
 
 class SenderGoneError(Exception):
@@ -57,23 +62,39 @@ class HeldBytes:
         self.replace(0)
 
 
-async def receive_body(
-    receive: Receive, content_length: bytes | None, max_bytes: int, timeout_s: float, held: HeldBytes
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What a body may measure as it is sent, how long it may take in all, and how fast it must come at least."""
+
+    max_bytes: int
+    timeout_s: float
+    min_bytes_per_s: float
+
+    def seconds_for(self, size: int) -> float:
+        """How long a body may take of which so much has come."""
+        return min(self.timeout_s, _GRACE_S + size / self.min_bytes_per_s)
+
+
+async def receive_body(receive: Receive, content_length: bytes | None, limits: BodyLimits, held: HeldBytes) -> bytes:
     """The whole body as sent. Raises Problem 400, 408, 413, 503, and SenderGoneError."""
+    max_bytes = limits.max_bytes
     if content_length is not None and content_length.isdigit() and int(content_length) > max_bytes:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(limits.seconds_for(0)) as deadline:
             message = await receive()
             body: bytes = message.get("body", b"")
             held.grow(len(body))
             if message.get("more_body"):
-                body = await _receive_rest(receive, body, max_bytes, held)
+                body = await _receive_rest(receive, body, limits, held, deadline)
             elif message["type"] == "http.disconnect":
                 raise SenderGoneError
     except TimeoutError:
-        raise Problem(408, "request_timeout", f"the body did not arrive within {timeout_s:g} s") from None
+        detail = (
+            f"the body did not arrive within {limits.timeout_s:g} s, or with less than {limits.min_bytes_per_s:g}"
+            f" bytes a second after its first {_GRACE_S:g} s"
+        )
+        raise Problem(408, "request_timeout", detail) from None
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if not body:
@@ -81,9 +102,15 @@ async def receive_body(
     return body
 
 
-async def _receive_rest(receive: Receive, first: bytes, max_bytes: int, held: HeldBytes) -> bytes:
+async def _receive_rest(
+    receive: Receive, first: bytes, limits: BodyLimits, held: HeldBytes, deadline: asyncio.Timeout
+) -> bytes:
     pieces, size, more = [first], len(first), True
+    before = deadline.when()
+    assert before is not None
+    began_s = before - limits.seconds_for(0)
     while more:
+        deadline.reschedule(began_s + limits.seconds_for(size))
         message = await receive()
         if message["type"] == "http.disconnect":
             raise SenderGoneError
@@ -92,8 +119,8 @@ async def _receive_rest(receive: Receive, first: bytes, max_bytes: int, held: He
         held.grow(len(piece))
         pieces.append(piece)
         size += len(piece)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
+        if size > limits.max_bytes:
+            raise _too_large(limits.max_bytes)
     return b"".join(pieces)
 
 

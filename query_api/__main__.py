@@ -33,7 +33,7 @@ from threatlog.access.requirement import NoKeysError, first_keys, kept_current
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
-from threatlog.process.serve import PortTakenError, listen, run_loop, serve
+from threatlog.process.serve import PortTakenError, connection_bounds, listen, run_loop, serve
 from threatlog.process.settings import Settings
 
 # Of the ten seconds of a stop, what closing connections may take after the requests have ended.
@@ -90,7 +90,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     try:
         async with running(monitor, reporter), kept_current(keys):
             parts = _build(settings, clients, monitor, figures, health)
-            await serve(create_app(parts, registry, keys), listener, health.stop)
+            app = create_app(parts, registry, keys)
+            await serve(app, listener, health.stop, bounds=connection_bounds(settings.server))
     finally:
         await clients.close()
     return 0

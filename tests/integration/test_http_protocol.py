@@ -199,7 +199,7 @@ async def test_after_an_early_answer_the_rest_is_not_taken_for_ever(framing: byt
 async def test_trailers_without_end_are_431() -> None:
     async with served() as server:
         head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
-        answer = await exchange(server, head, *[b"x: %s\r\n" % (b"y" * 10_000)] * 12)
+        answer = await exchange(server, head, *[b"x: %s\r\n" % (b"y" * 10_000)] * 5)
 
     assert problem_of(answer, 431) == "headers_too_large"
 
@@ -269,6 +269,14 @@ async def test_too_many_header_bytes_are_431(pieces: int) -> None:
 
     assert problem_of(answer, 431) == "headers_too_large"
     assert 'code="431",method="other",route="unmatched"' in counted[0]
+
+
+@pytest.mark.parametrize("size", [9_000, 100_000])
+async def test_a_target_that_is_too_long_is_414(size: int) -> None:
+    async with served() as server:
+        answer = await exchange(server, b"GET /?" + b"q" * size + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    assert problem_of(answer, 414) == "target_too_long"
 
 
 async def test_the_bytes_of_a_body_are_not_counted_as_headers() -> None:

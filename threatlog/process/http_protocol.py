@@ -17,7 +17,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from threatlog.process.http_ending import Cycle, EndingProtocol
 from threatlog.process.problems import Problem
 
-MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_HEADER_BYTES: Final = 32 * 1024
+# Of them the target may have; every query of ours has less than a kilobyte.
+MAX_TARGET_BYTES: Final = 8 * 1024
 # What a header has besides its name and value: ": " and CRLF.
 _HEADER_EXTRA_BYTES: Final = 4
 
@@ -102,7 +104,9 @@ class ProblemHttpProtocol(EndingProtocol):
         """The headers are whole: what they say is checked, and the request begins or waits for its turn."""
         version = self.parser.get_http_version()
         if self._exceeds_bound():
-            raise self._faulty(_headers_too_large())
+            raise self._faulty(self._too_large())
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise self._faulty(_target_too_long())
         for name, _ in self.headers:
             if name == b"host":
                 break
@@ -168,7 +172,7 @@ class ProblemHttpProtocol(EndingProtocol):
 
     def _watch_headers(self) -> None:
         if self._idle_bytes > MAX_HEADER_BYTES or (self._in_headers and self._exceeds_bound()):
-            self._stop_at(_headers_too_large())
+            self._stop_at(self._too_large())
         elif self._header_deadline is None:
             self._header_deadline = self.loop.call_later(self._bounds.header_timeout_s, self._headers_late)
 
@@ -178,6 +182,9 @@ class ProblemHttpProtocol(EndingProtocol):
             return False
         counted = sum(len(name) + len(value) + _HEADER_EXTRA_BYTES for name, value in self.headers)
         return len(self.url) + counted > MAX_HEADER_BYTES
+
+    def _too_large(self) -> Problem:
+        return _target_too_long() if len(self.url) > MAX_TARGET_BYTES else _headers_too_large()
 
     def _headers_done(self) -> None:
         self._in_headers = False
@@ -204,3 +211,7 @@ class ProblemHttpProtocol(EndingProtocol):
 
 def _headers_too_large() -> Problem:
     return Problem(431, "headers_too_large", f"request line and headers, or trailers, exceed {MAX_HEADER_BYTES} bytes")
+
+
+def _target_too_long() -> Problem:
+    return Problem(414, "target_too_long", f"the request's target has over {MAX_TARGET_BYTES} bytes, the most allowed")

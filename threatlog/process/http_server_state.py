@@ -16,7 +16,9 @@ class ConnectionBounds:
     """How long a connection may take for what, and how many there may be."""
 
     # From the first byte of a request to the end of its headers.
-    header_timeout_s: float = 10.0
+    header_timeout_s: float = 5.0
+    # A connection without a request is closed after this.
+    idle_timeout_s: float = 15.0
     # After an answer to a request that had not ended: what still comes is thrown away, so that the sender, who may be
     # writing, can read the answer before the connection is gone.
     linger_s: float = 2.0

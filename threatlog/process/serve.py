@@ -15,14 +15,13 @@ import uvicorn
 
 from threatlog.process.http_metrics import HttpMetrics
 from threatlog.process.http_protocol import ProblemHttpProtocol
-from threatlog.process.http_server_state import HttpServerState
+from threatlog.process.http_server_state import ConnectionBounds, HttpServerState
 from threatlog.process.security_headers import SECURITY_HEADERS
+from threatlog.process.settings import Server
 
 log = logging.getLogger(__name__)
 # Connections that may wait to be taken, so that a burst of a thousand is not turned away.
 BACKLOG = 2048
-# A connection without a request is closed after this.
-KEEP_ALIVE_S = 75
 
 
 class PortTakenError(Exception):
@@ -101,9 +100,10 @@ async def serve(
     listener: socket.socket,
     on_stop: Callable[[], None] = lambda: None,
     policy: StopPolicy | None = None,
+    bounds: ConnectionBounds | None = None,
 ) -> None:
     """Serves until a signal. `on_stop` is called at once then; the application's lifespan ends last."""
-    policy = policy or StopPolicy()
+    policy, bounds = policy or StopPolicy(), bounds or ConnectionBounds()
     config = uvicorn.Config(
         app,
         http=ProblemHttpProtocol,
@@ -115,7 +115,8 @@ async def serve(
         server_header=False,
         headers=list(SECURITY_HEADERS.items()),
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        # uvicorn's own is an integer.
+        timeout_keep_alive=max(1, round(bounds.idle_timeout_s)),
         # uvicorn's own is an integer.
         timeout_graceful_shutdown=max(1, round(policy.requests_s)),
     )
@@ -123,7 +124,7 @@ async def serve(
     # What uvicorn says of starts and stops is said here in one line each.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log.info("listening", extra={"host": host, "port": port})
-    state = HttpServerState(count_refused=app.count_refused)
+    state = HttpServerState(bounds, app.count_refused)
     await _Server(config, state, policy, on_stop).serve(sockets=[listener])
 
 
@@ -136,3 +137,8 @@ def run_loop(main: Callable[[], Awaitable[int]]) -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(entry())
+
+
+def connection_bounds(settings: Server) -> ConnectionBounds:
+    """How long a connection may take for what, by the settings; the same for every HTTP server."""
+    return ConnectionBounds(header_timeout_s=settings.header_timeout, idle_timeout_s=settings.idle_timeout)

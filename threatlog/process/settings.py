@@ -14,6 +14,15 @@ class Server(Section):
     host: str = Field("127.0.0.1", min_length=1, description="address the gateway listens on")
     port: Port = Field(8080, description="port the gateway listens on")
     read_timeout: Seconds = Field(30.0, gt=0, le=600, description="longest time to receive one request's body")
+    min_body_rate: Bytes = Field(
+        1 << 10, ge=1, le=1 << 30, description="bytes a second that a body must keep up, after its first five seconds"
+    )
+    header_timeout: Seconds = Field(
+        5.0, gt=0, le=600, description="longest time to receive a request's headers, also for the query API"
+    )
+    idle_timeout: Seconds = Field(
+        15.0, ge=1, le=3600, description="longest time a connection stays without a request, also for the query API"
+    )
     write_timeout: Seconds = Field(
         5.0, gt=0, le=60, description="longest wait for Kafka's acknowledgement; after it the answer is 503"
     )

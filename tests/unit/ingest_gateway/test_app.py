@@ -46,12 +46,14 @@ async def test_every_limit_is_listed() -> None:
     assert {name: listed[name] for name in listed.keys() - SMALL.model_dump().keys()} == {
         "max_compressed_parts": 1000,
         "max_idempotency_key_chars": 255,
-        "max_header_bytes": 65_536,
-        "header_timeout_s": 10.0,
+        "max_header_bytes": 32_768,
+        "max_target_bytes": 8_192,
+        "header_timeout_s": 5.0,
+        "min_body_bytes_per_s": 1024,
         "max_connections": 10_000,
         "read_timeout_s": 30.0,
         "write_timeout_s": 5.0,
-        "keep_alive_s": 75,
+        "idle_timeout_s": 15.0,
     }
 
 

@@ -149,7 +149,7 @@ async def test_compressed_bodies_are_taken(
         ({"content-type": "text/plain"}, b"x", 415, "unsupported_media_type"),
         ({"content-encoding": "br"}, b"x", 415, "unsupported_encoding"),
         ({"content-encoding": "gzip"}, b"x", 400, "bad_compression"),
-        ({"content-encoding": "gzip"}, gzip.compress(bytes(50_000)), 413, "body_too_large"),
+        ({"content-encoding": "gzip"}, gzip.compress(bytes(50_000), mtime=0), 413, "body_too_large"),
         ({}, bytes(20_001), 413, "body_too_large"),
         ({"idempotency-key": ""}, b"x", 400, "bad_idempotency_key"),
         ({}, b'{"logs":[1,2,3,4,5,6]}', 413, "too_many_events"),

@@ -25,11 +25,12 @@ from ingest_gateway.producer_accounts import ProducerAccounts
 from ingest_gateway.quotas import RequestPolicy, Requests
 from ingest_gateway.request_body import BodyLimits, RequestBytes
 from threatlog.access.caller import Quota
-from threatlog.access.requirement import NoKeysError, first_keys, kept_current
+from threatlog.access.requirement import NoKeysError, first_keys, kept_current, keys_required
 from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, connection_bounds, listen, run_loop, serve
+from threatlog.process.server_access import exposures
 from threatlog.process.settings import Settings
 
 # The publisher's share of the ten seconds of a stop; ending a stuck producer by force takes up to a second more.
@@ -40,6 +41,9 @@ log = logging.getLogger("ingest_gateway")
 def run(settings: Settings) -> int:
     """Serves until SIGTERM and returns the exit code: 0, or 78 when the port cannot be had."""
     configure_logs("gateway", settings.log.level)
+    asked = (settings.postgres,) if keys_required(settings, settings.server.host) else ()
+    for exposure in exposures(settings.kafka, *asked):
+        log.warning("%s", exposure)
     try:
         listener = listen(settings.server.host, settings.server.port)
     except PortTakenError as error:
@@ -59,7 +63,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     PlatformCollector(registry=registry)
     metrics = GatewayMetrics(registry)
     publisher = GroupPublisher(
-        lambda: KafkaConnection.open(settings.kafka.bootstrap_servers, settings.kafka.topic),
+        lambda: KafkaConnection.open(settings.kafka),
         PublisherPolicy(
             deadline_s=settings.server.write_timeout,
             max_unacknowledged_bytes=settings.limits.max_unacknowledged_bytes,

@@ -27,6 +27,8 @@ from aiokafka.errors import (
 
 from ingest_gateway.log_connection import TopicPartitions
 from ingest_gateway.publishing import PublishUnavailableError, RecordHeaders
+from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
+from threatlog.process.server_settings import Kafka
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +82,10 @@ class KafkaConnection:
         self._topic = topic
 
     @classmethod
-    async def open(cls, bootstrap_servers: str, topic: str) -> KafkaConnection:
+    async def open(cls, kafka: Kafka) -> KafkaConnection:
         """Connects. Raises PublishUnavailableError. A cancelled or failed start leaves nothing behind."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers,
+            **connect_keywords(kafka),
             client_id="threatlog-gateway",
             acks="all",
             enable_idempotence=True,
@@ -93,15 +95,16 @@ class KafkaConnection:
             retry_backoff_ms=100,
             metadata_max_age_ms=30_000,
         )
-        try:
-            await producer.start()
-        except KafkaError as error:
-            await _end(producer)
-            raise _unavailable(error, "Kafka") from error
-        except BaseException:
-            await _end(producer)
-            raise
-        return cls(producer, topic)
+        with noting_connect_faults() as faults:
+            try:
+                await producer.start()
+            except KafkaError as error:
+                await _end(producer)
+                raise _unavailable(error, "Kafka") from KafkaError(faults.reason(error))
+            except BaseException:
+                await _end(producer)
+                raise
+        return cls(producer, kafka.topic)
 
     def new_batch(self) -> KafkaBatch:
         """An empty batch."""

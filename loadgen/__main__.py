@@ -21,6 +21,7 @@ from loadgen.delivery import Patience
 from loadgen.display import TerminalDisplay, result_tables
 from loadgen.drive import Plan
 from loadgen.http_sender import SHAPES
+from loadgen.kafka_login import MECHANISMS, SECURITY_PROTOCOLS, KafkaLogin
 from loadgen.oracle_command import OracleOptions, new_run_name, run_command
 from loadgen.oracle_run import OraclePlan
 from loadgen.outcome import Sender, TargetUnreachableError
@@ -36,6 +37,8 @@ Result = TypeVar("Result")
 Command = Callable[..., None]
 
 _KEY_HELP: Final = "Where API keys are needed: one that may ingest and query. Better in LOADGEN_API_KEY."
+_SECURITY_HELP: Final = "Of the kafka target: SSL is TLS, always with a checked certificate; SASL is a user."
+_IN_VARIABLE_HELP: Final = "With SASL. Better in LOADGEN_KAFKA_PASSWORD."
 _EXIT_UNWRITTEN: Final = 5
 _EXIT_INTERRUPTED: Final = 130
 _FIXED_START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -51,6 +54,17 @@ def _target_options(command: Command) -> Command:
         click.option("--gateway-url", default="http://127.0.0.1:8080", help="Where the gateway listens."),
         click.option("--kafka-bootstrap", default="127.0.0.1:9092", help="Kafka's address, for the kafka target."),
         click.option("--topic", default="threatlog.events", help="The topic, for the kafka target."),
+        click.option(
+            "--kafka-security", type=click.Choice(SECURITY_PROTOCOLS), default="PLAINTEXT", help=_SECURITY_HELP
+        ),
+        click.option("--kafka-mechanism", type=click.Choice(MECHANISMS), default="SCRAM-SHA-512", help="With SASL."),
+        click.option("--kafka-username", default="", show_default=False, help="With SASL."),
+        click.option(
+            "--kafka-password", default="", envvar="LOADGEN_KAFKA_PASSWORD", show_default=False, help=_IN_VARIABLE_HELP
+        ),
+        click.option("--kafka-ca", default="", show_default=False, help="PEM file of trusted authorities."),
+        click.option("--kafka-certificate", default="", show_default=False, help="PEM file to be known by."),
+        click.option("--kafka-key", default="", show_default=False, help="PEM file of its key."),
         click.option("--timeout", type=DURATION, default="10s", help="Longest wait for one answer."),
         click.option("--api-key", default="", envvar="LOADGEN_API_KEY", show_default=False, help=_KEY_HELP),
         click.option("--shape", type=click.Choice(SHAPES), default="json", help="How HTTP bodies are written."),
@@ -72,6 +86,15 @@ def _target(kind: str, options: dict[str, Any]) -> Target:
         options["encoding"] or "identity",
         options["timeout"],
         options["api_key"],
+        KafkaLogin(
+            options["kafka_security"],
+            options["kafka_mechanism"],
+            options["kafka_username"],
+            options["kafka_password"],
+            options["kafka_ca"],
+            options["kafka_certificate"],
+            options["kafka_key"],
+        ),
     )
 
 

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from loadgen.kafka_login import KafkaLogin
 from loadgen.outcome import Attempt, Fate, TargetUnreachableError
 
 _MAX_BATCH_BYTES: Final = 900_000  # Under Kafka's default message.max.bytes also when zstd gains nothing.
@@ -30,8 +32,10 @@ class PlaceUnknownError(Exception):
 class KafkaSender:
     """The topic as a target: acks=all, zstd, partitions in turn."""
 
-    def __init__(self, bootstrap: str, topic: str, timeout_s: float) -> None:
+    def __init__(self, bootstrap: str, topic: str, timeout_s: float, login: KafkaLogin | None = None) -> None:
+        """Raises ValueError for a login that cannot be used."""
         self._bootstrap: Final = bootstrap
+        self._login: Final = (login or KafkaLogin()).keywords()
         self._topic: Final = topic
         self._timeout_s: Final = timeout_s
         self._producer: Any = None
@@ -40,6 +44,7 @@ class KafkaSender:
     async def open(self) -> None:
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
+            **self._login,
             acks="all",
             compression_type="zstd",
             max_batch_size=_MAX_BATCH_BYTES,
@@ -52,9 +57,21 @@ class KafkaSender:
                 partitions = await self._producer.partitions_for(self._topic)
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
             await self.close()
-            reason = str(error) or type(error).__name__
+            reason = await self._cause() or str(error) or type(error).__name__
             raise TargetUnreachableError(f"Kafka at {self._bootstrap}, topic {self._topic}: {reason}") from None
         self._partitions = itertools.cycle(sorted(partitions))
+
+    async def _cause(self) -> str:
+        """Why the first server lets nobody in, which the producer's error leaves out; empty when it does."""
+        host, _, port = self._bootstrap.split(",")[0].strip().rpartition(":")
+        try:
+            connection = await create_conn(
+                host, int(port), request_timeout_ms=int(self._timeout_s * 1000), **self._login
+            )
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            return str(error) or type(error).__name__
+        connection.close()
+        return ""
 
     def pack(self, values: Sequence[bytes]) -> Sequence[bytes]:
         return values

@@ -69,7 +69,7 @@ def make_sender(target: Target, batch: int, connections: int, in_turn: bool) -> 
     if target.kind == "kafka":
         from loadgen.kafka_sender import KafkaSender
 
-        return KafkaSender(target.kafka_bootstrap, target.topic, target.timeout_s)
+        return KafkaSender(target.kafka_bootstrap, target.topic, target.timeout_s, target.kafka_login)
     client = HttpClient(parse_url(target.gateway_url, target.api_key), target.timeout_s, in_turn)
     return HttpSender(client, HttpFormat(batch, target.shape, target.encoding), connections)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadgen.drive import Plan
+from loadgen.kafka_login import KafkaLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Target:
     timeout_s: float = 10.0
     # Of the gateway and the query API; empty where they need none.
     api_key: str = field(default="", repr=False)
+    kafka_login: KafkaLogin = field(default_factory=KafkaLogin)
 
 
 @dataclass(frozen=True, slots=True)

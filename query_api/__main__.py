@@ -34,6 +34,7 @@ from threatlog.process.exit_codes import EXIT_CONFIGURATION
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
 from threatlog.process.serve import PortTakenError, connection_bounds, listen, run_loop, serve
+from threatlog.process.server_access import exposures
 from threatlog.process.settings import Settings
 
 # Of the ten seconds of a stop, what closing connections may take after the requests have ended.
@@ -44,6 +45,8 @@ log = logging.getLogger("query_api")
 def run(settings: Settings) -> int:
     """Serves until SIGTERM and returns the exit code: 0, or 78 when the port cannot be had."""
     configure_logs("query", settings.log.level)
+    for exposure in exposures(settings.kafka, settings.postgres, settings.redis):
+        log.warning("%s", exposure)
     try:
         listener = listen(settings.query.host, settings.query.port)
     except PortTakenError as error:
@@ -109,7 +112,7 @@ async def _open_clients(settings: Settings) -> _Clients:
             settings.redis.timeout,
             Circuit(time.monotonic),
         ),
-        KafkaLog(settings.kafka.bootstrap_servers, settings.kafka.topic, _now),
+        KafkaLog(settings.kafka, _now),
     )
 
 

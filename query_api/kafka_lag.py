@@ -17,6 +17,8 @@ from aiokafka.errors import KafkaError
 
 from ingest_gateway.contract import EPOCH
 from query_api.completeness import PartitionEnds
+from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
+from threatlog.process.server_settings import Kafka
 
 # A broker that is away is found out about after this; nobody waits for it.
 TIMEOUT_S: Final = 3.0
@@ -31,9 +33,9 @@ class KafkaUnavailableError(Exception):
 class KafkaLog:
     """Looks at a topic without being part of any group. Connects when first asked, and anew after any trouble."""
 
-    def __init__(self, bootstrap_servers: str, topic: str, now: Callable[[], datetime]) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self._topic = topic
+    def __init__(self, kafka: Kafka, now: Callable[[], datetime]) -> None:
+        self._kafka = kafka
+        self._topic = kafka.topic
         self._now = now
         self._consumer: Any = None
         self._ending: asyncio.Task[None] | None = None
@@ -80,7 +82,7 @@ class KafkaLog:
     async def _connected(self) -> Any:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap_servers,
+                **connect_keywords(self._kafka),
                 client_id="threatlog-query",
                 group_id=None,
                 enable_auto_commit=False,
@@ -119,14 +121,15 @@ class KafkaLog:
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaError, OSError, TimeoutError) as error:
-            consumer, self._consumer = self._consumer, None
-            if consumer is not None:
-                self._ending = asyncio.get_running_loop().create_task(_stop(consumer))
-            reason = str(error) or f"no answer within {TIMEOUT_S:g} s"
-            raise KafkaUnavailableError(f"Kafka at {self._bootstrap_servers}: {reason}") from error
+        with noting_connect_faults() as faults:
+            try:
+                yield
+            except (KafkaError, OSError, TimeoutError) as error:
+                consumer, self._consumer = self._consumer, None
+                if consumer is not None:
+                    self._ending = asyncio.get_running_loop().create_task(_stop(consumer))
+                servers, reason = self._kafka.bootstrap_servers, faults.reason(error)
+                raise KafkaUnavailableError(f"Kafka at {servers}: {reason}") from error
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -17,6 +17,7 @@ import asyncpg
 
 from query_api import sql
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
+from threatlog.process.postgres_connection import connect_keywords
 
 if TYPE_CHECKING:
     from threatlog.process.server_settings import Postgres
@@ -204,14 +205,9 @@ async def connections(settings: Postgres, statement_timeout_s: float) -> Connect
 async def open_pool(settings: Postgres, statement_timeout_s: float, size: int) -> Pool:
     """A pool that connects when it is first used. Every wait in it is bounded."""
     pool = asyncpg.create_pool(
-        host=settings.host,
-        port=settings.port,
-        user=settings.user,
-        database=settings.database,
-        password=settings.password.get_secret_value() or None,
+        **connect_keywords(settings),
         min_size=0,
         max_size=size,
-        timeout=settings.connect_timeout,
         command_timeout=statement_timeout_s + GRACE_S,
         # A statement is planned anew for its arguments: that prunes day partitions, and it is prepared once.
         statement_cache_size=512,

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from query_api.circuit import Circuit
 from query_api.recent_lists import RecentLists
 from stream_app.contract import RedisKeys
+from threatlog.process.redis_connection import connect_keywords
 
 if TYPE_CHECKING:
     from threatlog.process import server_settings as configuration
@@ -34,10 +35,7 @@ Result = TypeVar("Result")
 def connect(settings: configuration.Redis) -> Redis:
     """A client that connects when it is first used and never repeats a command by itself."""
     return Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.database,
-        password=settings.password.get_secret_value() or None,
+        **connect_keywords(settings),
         socket_timeout=None,
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),

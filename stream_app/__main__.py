@@ -45,6 +45,7 @@ from threatlog.access.requirement import NoKeysError, first_keys, watch_in_threa
 from threatlog.process.exit_codes import EXIT_BUG, EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_LATER
 from threatlog.process.load_settings import SettingsError, load_settings
 from threatlog.process.logs import configure_logs
+from threatlog.process.server_access import exposures
 
 if TYPE_CHECKING:
     from stream_app.faust_app import StreamApp
@@ -66,6 +67,8 @@ def run(settings: Settings) -> int:
 def run_worker(settings: Settings) -> int:
     """Runs one worker in this process."""
     configure_logs("stream", settings.log.level)
+    for exposure in exposures(settings.kafka, settings.postgres, settings.redis):
+        log.warning("%s", exposure)
     # Until Faust listens there is nothing under way.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(EXIT_OK))
@@ -90,8 +93,7 @@ def run_worker(settings: Settings) -> int:
     except OSError as error:
         log.error("stream.metrics_port cannot be used", extra={"port": port, "why": str(error)})
         return EXIT_CONFIGURATION
-    kafka, randomness = settings.kafka, random.Random()  # noqa: S311 - jitter
-    asyncio.run(wait_for_kafka(kafka.bootstrap_servers, f"{kafka.topic}-start", Backoff(), randomness))
+    asyncio.run(wait_for_kafka(settings.kafka, Backoff(), random.Random()))  # noqa: S311 - jitter
     watch(Watchdog(settings.stream.stall_timeout, time.monotonic()), worker.vitals, worker.end_stuck)
     try:
         run_app(worker.app)

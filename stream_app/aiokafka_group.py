@@ -19,9 +19,11 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 
 from stream_app.outcomes import LogUnavailableError
 from stream_app.retry import Backoff
+from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
 
 if TYPE_CHECKING:
     from stream_app.faust_app import StreamApp
+    from threatlog.process.server_settings import Kafka
 
 log = logging.getLogger(__name__)
 _GIVE_UP_WITHIN_S: Final = 1.0
@@ -55,21 +57,22 @@ def kafka_may_be_away() -> Iterator[None]:
         raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
 
 
-async def wait_for_kafka(servers: str, client_id: str, backoff: Backoff, randomness: random.Random) -> None:
+async def wait_for_kafka(kafka: Kafka, backoff: Backoff, randomness: random.Random) -> None:
     """Returns once one of the servers answers. Faust's own start gives up at the first try, and ends the process."""
     attempt = 0
     while True:
         attempt += 1
-        client = AIOKafkaClient(bootstrap_servers=servers, client_id=client_id, request_timeout_ms=5000)
-        try:
-            with kafka_may_be_away():
+        client = AIOKafkaClient(**connect_keywords(kafka), client_id=f"{kafka.topic}-start", request_timeout_ms=5000)
+        with noting_connect_faults() as faults:
+            try:
                 await client.bootstrap()
-        except LogUnavailableError as error:
-            log.warning("Kafka is away; the worker starts once it answers", extra={"why": str(error)})
-        else:
-            return
-        finally:
-            await client.close()
+            except (KafkaError, OSError, TimeoutError) as error:
+                why = faults.reason(error)
+                log.warning("Kafka is away; the worker starts once it answers", extra={"why": why})
+            else:
+                return
+            finally:
+                await client.close()
         await asyncio.sleep(backoff.delay_s(attempt, randomness))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -28,10 +27,13 @@ from stream_app.aiokafka_group import (
     view_of,
 )
 from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.faust_options import faust_options
 from stream_app.reading import Reading
+from threatlog.process.kafka_connection import connect_keywords
 
 if TYPE_CHECKING:
     from stream_app.upkeep import Upkeep
+    from threatlog.process.server_settings import Kafka
     from threatlog.process.settings import Settings
 
 # A fetch that finds nothing is answered after this long; a partition that just gave records waits for it to end.
@@ -234,33 +236,24 @@ class StreamApp(faust.App):
         await super().on_stop()
 
 
-def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> StreamApp:
-    """The application with its one agent. Each value below is explained where it is not a plain limit."""
-    kafka = settings.kafka
-    app = StreamApp(
-        kafka.consumer_group,
-        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
-        broker_client_id=client_id,
-        datadir=tempfile.gettempdir(),
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        table_standby_replicas=0,
-        # When it expires, aiokafka leaves the group and never comes back: a silent, permanent stop.
-        broker_max_poll_interval=86_400.0 * 7,
-        broker_max_poll_records=settings.ingestion.batch_size,
-        broker_session_timeout=10.0,
-        broker_request_timeout=40.0,
-        broker_rebalance_timeout=30.0,
-        broker_commit_interval=1.0,
-        consumer_max_fetch_size=1 << 20,
-        consumer_metadata_max_age_ms=30_000,
-        producer_request_timeout=15.0,
-        # In chunks. The cap on events is `buffer_size`; above this one Faust would sleep whole seconds.
-        stream_buffer_maxsize=4096,
-        # Unacknowledged chunks are redelivered and fenced; waiting for them would hang a stop for ever.
-        stream_wait_empty=False,
+def _credentials(kafka: Kafka) -> Any:
+    """The login in Faust's words; a context alone means TLS without a user."""
+    login = connect_keywords(kafka)
+    context = login.get("ssl_context")
+    if "sasl_mechanism" not in login:
+        return context
+    return faust.SASLCredentials(
+        username=login["sasl_plain_username"],
+        password=login["sasl_plain_password"],
+        mechanism=login["sasl_mechanism"],
+        ssl_context=context,
     )
+
+
+def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> StreamApp:
+    """The application with its one agent."""
+    kafka = settings.kafka
+    app = StreamApp(kafka.consumer_group, broker_credentials=_credentials(kafka), **faust_options(settings, client_id))
     app.deliveries = deliveries
     app.buffered = BufferedEvents()
     app.buffer_size = settings.ingestion.buffer_size

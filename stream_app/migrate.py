@@ -14,6 +14,7 @@ import psycopg
 import yoyo
 
 from threatlog.process.exit_codes import EXIT_TRY_LATER
+from threatlog.process.postgres_connection import libpq_tls
 
 if TYPE_CHECKING:
     from threatlog.process.server_settings import Postgres
@@ -29,7 +30,7 @@ WAIT_S = 60.0
 def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
     """Applies what is missing and prints it. Returns the exit code: 0, or 75 when PostgreSQL did not answer."""
     try:
-        backend = _connect(_url(settings), wait_s)
+        backend = _connect(settings, wait_s)
     except psycopg.OperationalError as error:
         print(f"threatlog: PostgreSQL at {settings.host}:{settings.port} did not answer in {wait_s:.0f} s: {error}")
         return EXIT_TRY_LATER
@@ -54,21 +55,26 @@ def _alone(backend: yoyo.backends.DatabaseBackend) -> Iterator[None]:
         backend.connection.close()
 
 
-def _connect(url: str, wait_s: float) -> yoyo.backends.DatabaseBackend:
-    deadline = time.monotonic() + wait_s
+def _connect(settings: Postgres, wait_s: float) -> yoyo.backends.DatabaseBackend:
+    deadline, told = time.monotonic() + wait_s, ""
     while True:
         try:
-            return yoyo.get_backend(url)
-        except psycopg.OperationalError:
+            return yoyo.get_backend(_url(settings))
+        except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise
+            # A wrong password or certificate does not mend itself: whoever waits should see it at once.
+            if (reason := str(error).strip()) != told:
+                print(f"waiting for PostgreSQL at {settings.host}:{settings.port}: {reason}", flush=True)
+                told = reason
             time.sleep(0.25)
 
 
 def _url(s: Postgres) -> str:
-    credentials = quote(s.user, safe="")
+    credentials, options = quote(s.user, safe=""), libpq_tls(s)
     if s.password.get_secret_value():
         credentials += ":" + quote(s.password.get_secret_value(), safe="")
     if s.host.startswith("/"):
-        return f"postgresql+psycopg://{credentials}@/{quote(s.database)}?{urlencode({'host': s.host, 'port': s.port})}"
-    return f"postgresql+psycopg://{credentials}@{s.host}:{s.port}/{quote(s.database)}"
+        options |= {"host": s.host, "port": str(s.port)}
+        return f"postgresql+psycopg://{credentials}@/{quote(s.database)}?{urlencode(options)}"
+    return f"postgresql+psycopg://{credentials}@{s.host}:{s.port}/{quote(s.database)}?{urlencode(options)}"

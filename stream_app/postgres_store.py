@@ -24,6 +24,7 @@ from stream_app.outcomes import (
 from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
 from stream_app.producers import repeated_by_producer
 from stream_app.sqlstates import is_busy, is_refusal, is_transient
+from threatlog.process.postgres_connection import connect_keywords
 
 if TYPE_CHECKING:
     from threatlog.process.server_settings import Postgres
@@ -254,14 +255,8 @@ class PostgresStore:
                 raise
 
     async def _connect(self) -> Connection:
-        s = self._settings
         return await asyncpg.connect(
-            host=s.host,
-            port=s.port,
-            user=s.user,
-            database=s.database,
-            password=s.password.get_secret_value() or None,
-            timeout=s.connect_timeout,
+            **connect_keywords(self._settings),
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=self._server_settings,
         )

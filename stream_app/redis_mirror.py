@@ -27,6 +27,7 @@ from stream_app.mirror_parts import MirrorFigures, Recent, Snapshot, SnapshotSou
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
 from stream_app.redis_scripts import FINISH_REBUILD, in_turns, literally
+from threatlog.process.redis_connection import connect_keywords
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -53,10 +54,7 @@ _REBUILDING_KEPT_S = 3600
 def connect(settings: configuration.Redis) -> Redis:
     """A client whose every command is bounded in time."""
     return Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.database,
-        password=settings.password.get_secret_value() or None,
+        **connect_keywords(settings),
         socket_timeout=COMMAND_TIMEOUT_S,
         socket_connect_timeout=COMMAND_TIMEOUT_S,
         # redis-py 8 tries three times more by itself: windows would wait five seconds for a Redis that is away.

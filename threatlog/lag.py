@@ -43,7 +43,7 @@ async def _run(settings: Settings, *, watch: bool) -> int:
     store = PostgresReader(
         await connections(settings.postgres, _STATEMENT_TIMEOUT_S), topic, ReaderMemory.empty(time.monotonic)
     )
-    kafka = KafkaLog(settings.kafka.bootstrap_servers, topic, _now)
+    kafka = KafkaLog(settings.kafka, _now)
     monitor = LagMonitor(topic, kafka, store, Clocks(_now, time.monotonic))
     console = Console()
     try:

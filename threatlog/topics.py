@@ -25,6 +25,8 @@ from aiokafka.errors import (
 )
 
 from threatlog.process.exit_codes import EXIT_TRY_LATER
+from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
+from threatlog.process.server_settings import Kafka
 from threatlog.process.settings import Settings
 
 REQUEST_TIMEOUT_MS: Final = 5_000
@@ -66,45 +68,44 @@ def shape_of(settings: Settings) -> TopicShape:
 
 def run(settings: Settings, say: Callable[[str], None], deadline_s: float = 60.0) -> int:
     """Makes the topic what the settings say and tells what it did; the exit code is 0, or 75 after `deadline_s`."""
-    # Its own lines, one for each attempt, would bury ours.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # Its own lines, one for each attempt, would bury ours; what they say of the cause is heard all the same.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
     return asyncio.run(_until_deadline(settings, say, deadline_s))
 
 
 async def _until_deadline(settings: Settings, say: Callable[[str], None], deadline_s: float) -> int:
     deadline = time.monotonic() + deadline_s
-    shape, servers, told = shape_of(settings), settings.kafka.bootstrap_servers, ""
+    shape, told = shape_of(settings), ""
     while True:
-        try:
-            async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
-                for line in await _ensure(shape, servers):
-                    say(line)
-            return 0
-        except (KafkaError, OSError, TimeoutError) as error:
-            reason = _words(error, shape)
+        with noting_connect_faults() as faults:
+            try:
+                async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
+                    for line in await _ensure(shape, settings.kafka):
+                        say(line)
+                return 0
+            except (KafkaError, OSError, TimeoutError) as error:
+                reason = _words(error, shape) or faults.reason(error)
         if time.monotonic() + _RETRY_INTERVAL_S >= deadline:
             say(f"gave up after {deadline_s:g} s: {reason}")
             return EXIT_TRY_LATER
         if reason != told:
-            say(f"waiting for Kafka at {servers}: {reason}")
+            say(f"waiting for Kafka at {settings.kafka.bootstrap_servers}: {reason}")
             told = reason
         await asyncio.sleep(_RETRY_INTERVAL_S)
 
 
-def _words(error: Exception, shape: TopicShape) -> str:
+def _words(error: Exception, shape: TopicShape) -> str | None:
     if isinstance(error, InvalidReplicationFactorError):
         return f"fewer than {shape.replication_factor} brokers (kafka.replication_factor) are there"
     if isinstance(error, IncompatibleBrokerVersion):
         return f"this Kafka is too old: {error}"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    # aiokafka's errors begin with their name.
-    return str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
+    return None
 
 
-async def _ensure(shape: TopicShape, bootstrap_servers: str) -> list[str]:
+async def _ensure(shape: TopicShape, kafka: Kafka) -> list[str]:
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap_servers, client_id="threatlog-topics", request_timeout_ms=REQUEST_TIMEOUT_MS
+        **connect_keywords(kafka), client_id="threatlog-topics", request_timeout_ms=REQUEST_TIMEOUT_MS
     )
     try:
         await admin.start()

@@ -14,6 +14,7 @@ from ingest_gateway.kafka_publisher import KafkaConnection
 from ingest_gateway.publishing import EventPublisher, PublishUnavailableError, Receipt
 from tests.conftest import MakeStack
 from tests.fakes.memory_publisher import MemoryPublisher
+from threatlog.process.server_settings import Kafka
 
 Record = tuple[bytes | None, list[tuple[str, bytes]]]
 pytestmark = pytest.mark.no_database
@@ -48,7 +49,7 @@ class NoMeters:
 
 def kafka_subject(servers: str, topic: str) -> Subject:
     publisher = GroupPublisher(
-        lambda: KafkaConnection.open(servers, topic),
+        lambda: KafkaConnection.open(Kafka(bootstrap_servers=servers, topic=topic)),
         PublisherPolicy(deadline_s=20.0, max_unacknowledged_bytes=64 << 20),
         NoMeters(),
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from threatlog.access.key_watch import Clocks, KeyWatch
 from threatlog.access.postgres_keys import PostgresKeys
+from threatlog.process.addresses import is_loopback
 
 if TYPE_CHECKING:
     from threatlog.process.settings import Settings
@@ -32,19 +31,6 @@ class NoKeysError(Exception):
 def keys_required(settings: Settings, host: str) -> bool:
     """Whether whoever reaches `host` needs a key."""
     return settings.access.required == "always" or not is_loopback(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`. An unknown name is not."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(str(address[4][0])).is_loopback for address in found)
 
 
 async def first_keys(settings: Settings, service: str, host: str) -> KeyWatch | None:

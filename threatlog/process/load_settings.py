@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from threatlog.process.server_access import access_faults
 from threatlog.process.setting_words import allowed
 from threatlog.process.settings import Settings
 
@@ -39,8 +40,8 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join([*unknown, *(_fault(fault, values) for fault in error.errors())])) from None
-    if unknown:
-        raise SettingsError("\n".join(unknown))
+    if faults := [*unknown, *access_faults(settings)]:
+        raise SettingsError("\n".join(faults))
     return settings
 
 

@@ -11,7 +11,12 @@ from threatlog.process.settings import Settings
 
 # PostgreSQL and Redis keep away from their usual ports, where a system's own may come up at any time.
 _PREFERRED = {"kafka": 9092, "kafka_controller": 9093, "postgres": 15432, "redis": 16379}
-_PASSWORDS = ("THREATLOG_POSTGRES_PASSWORD", "THREATLOG_REDIS_PASSWORD")
+_PASSWORDS = ("THREATLOG_KAFKA_PASSWORD", "THREATLOG_POSTGRES_PASSWORD", "THREATLOG_REDIS_PASSWORD")
+_FILES = tuple(
+    f"THREATLOG_{server}_TLS_{file}"
+    for server in ("KAFKA", "POSTGRES", "REDIS")
+    for file in ("CA", "CERTIFICATE", "KEY")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,13 @@ def server_variables(ports: Ports) -> dict[str, str]:
         "THREATLOG_REDIS_HOST": LOOPBACK,
         "THREATLOG_REDIS_PORT": str(ports.redis),
         "THREATLOG_REDIS_DATABASE": "0",
-        # They trust 127.0.0.1; Redis refuses a password where none is set.
-        **dict.fromkeys(_PASSWORDS, ""),
+        # They trust 127.0.0.1, and nobody else reaches them; Redis refuses a password where none is set.
+        "THREATLOG_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
+        "THREATLOG_KAFKA_USERNAME": "",
+        "THREATLOG_POSTGRES_TLS": "disable",
+        "THREATLOG_REDIS_TLS": "false",
+        "THREATLOG_REDIS_USERNAME": "",
+        **dict.fromkeys((*_PASSWORDS, *_FILES), ""),
         "THREATLOG_SERVER_PORT": str(ports.gateway),
         "THREATLOG_QUERY_PORT": str(ports.query),
         "THREATLOG_STREAM_METRICS_PORT": str(ports.stream[0]),

@@ -40,7 +40,7 @@ async def position(stack: Stack, next_offset: int, partitions: list[int], worker
 
 def kafka_log(stack: Stack) -> KafkaLog:
     settings = stack.settings.kafka
-    return KafkaLog(settings.bootstrap_servers, settings.topic, lambda: datetime.now(UTC))
+    return KafkaLog(settings, lambda: datetime.now(UTC))
 
 
 async def test_ends_are_those_of_every_partition(stack: Stack) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from threatlog.access.requirement import is_loopback, keys_required
+from threatlog.access.requirement import keys_required
+from threatlog.process.addresses import is_loopback
 from threatlog.process.settings import Access, Settings
 
 

@@ -58,6 +58,10 @@ class KafkaNode:
         """The text of server.properties."""
         return "".join(f"{name}={escaped(str(value))}\n" for name, value in self.values(str(log_folder)).items())
 
+    def format_options(self) -> tuple[str, ...]:
+        """What else the storage tool is told; for a node that has more than this."""
+        return ()
+
     def values(self, log_folder: str) -> dict[str, object]:
         """Every property by its name."""
         voters = self.voters or {self.node_id: self.controller_port}
@@ -148,6 +152,7 @@ class KafkaServer(Server):
         properties = self._folder / "format.properties"
         properties.write_text(self._node.rendered(folder), encoding="utf-8")
         tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id or new_cluster_id(), "-c", str(properties))
+        tool += self._node.format_options()
         code, output = run_to_end([*self._java(), *tool], _FORMAT_TIMEOUT_S, environment=_environment())
         properties.unlink()
         if code != 0:

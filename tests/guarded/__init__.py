@@ -1,0 +1,1 @@
+"""Servers that demand TLS, a client's certificate and a password; certificates good and bad."""

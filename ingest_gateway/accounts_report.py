@@ -16,7 +16,7 @@ from ingest_gateway.postgres_figures import FiguresUnavailableError
 from ingest_gateway.producer_accounts import Counters, ProducerAccounts, account_body
 from ingest_gateway.quotas import Requests
 from threatlog.access.caller import Caller, caller_of
-from threatlog.process.problems import Problem
+from threatlog.process.problems import Problem, described_problem
 
 ACCOUNT_PATH: Final = "/api/v1/producers/me"
 _WRITE_INTERVAL_S: Final = 2.0
@@ -85,7 +85,11 @@ def account_routes(report: AccountsReport | None, requests: Requests) -> APIRout
     """The route; `report` is None where no keys are needed."""
     router = APIRouter(tags=["producers"])
 
-    @router.get(ACCOUNT_PATH, summary="What became of your events: taken, refused, repeated, and your quota")
+    @router.get(
+        ACCOUNT_PATH,
+        summary="What became of your events: taken, refused, repeated, and your quota",
+        responses={404: described_problem("No API keys are needed here, so nobody has an account")},
+    )
     async def account(request: Request) -> Response:
         caller = caller_of(request.scope)
         if report is None or caller.anonymous:

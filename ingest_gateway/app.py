@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route
 
 from ingest_gateway.accounts_report import AccountsReport, account_routes
@@ -95,7 +95,9 @@ def create_app(
     async def show_limits() -> Response:
         return Response(shown_limits, media_type="application/json")
 
-    @app.get("/metrics", tags=["health"], summary="Metrics in Prometheus' text format")
+    @app.get(
+        "/metrics", tags=["health"], summary="Metrics in Prometheus' text format", response_class=PlainTextResponse
+    )
     async def metrics() -> Response:
         return metrics_response(registry)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from fastapi import APIRouter
@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from ingest_gateway.publishing import EventPublisher
 from threatlog.access.key_watch import KeysUnknownError
-from threatlog.process.problems import Problem
+from threatlog.process.problems import Problem, described_problem
+
+_NOT_READY: Final[dict[int | str, dict[str, Any]]] = {503: described_problem("Not now; the problem says why")}
 
 
 class Readiness:
@@ -49,7 +51,7 @@ def health_routes(publisher: EventPublisher, readiness: Readiness, keys: Keys | 
             extra = {"health": "unhealthy", "kafka": "connected"}
             raise Problem(503, "keys_unknown", str(error), extra=extra) from None
 
-    @router.get("/health", summary="Whether events can be taken, and what is wrong when not")
+    @router.get("/health", summary="Whether events can be taken, and what is wrong when not", responses=_NOT_READY)
     async def health() -> Response:
         check()
         return _json({"status": "healthy", "kafka": "connected"})
@@ -58,7 +60,7 @@ def health_routes(publisher: EventPublisher, readiness: Readiness, keys: Keys | 
     async def livez() -> Response:
         return _json({"status": "alive"})
 
-    @router.get("/readyz", summary="Whether this process should get requests")
+    @router.get("/readyz", summary="Whether this process should get requests", responses=_NOT_READY)
     async def readyz() -> Response:
         check()
         return _json({"status": "ready"})

@@ -242,13 +242,13 @@ class KafkaLog:
 class RecordSender:
     """Sends single records to a topic, each safe when it returns; use it as an async context manager."""
 
-    def __init__(self, servers: str, topic: str) -> None:
-        self._servers = servers
-        self._topic = topic
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._topic = kafka.topic
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> RecordSender:
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._servers, acks="all", compression_type="zstd")
+        self._producer = AIOKafkaProducer(**connect_keywords(self._kafka), acks="all", compression_type="zstd")
         with kafka_may_be_away():
             await self._producer.start()
         return self

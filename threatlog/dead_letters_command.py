@@ -117,7 +117,7 @@ def redrive(context: click.Context, /, policy: str, most: int, dry_run: bool, **
         limits = EventLimits.of(settings.limits.model_dump())
         if dry_run:
             return await Drive(settings.kafka.topic, limits, Policy(policy), letters, None).run(found)
-        async with RecordSender(settings.kafka.bootstrap_servers, settings.kafka.topic) as log:
+        async with RecordSender(settings.kafka) as log:
             outcome = await Drive(settings.kafka.topic, limits, Policy(policy), letters, log).run(found)
         about = {"policy": policy, "sent": outcome.sent, "discarded": outcome.discarded, "left": len(outcome.left)}
         await _record(settings, AuditEntry(operator(), "dead_letters.redriven", settings.kafka.topic, about))

@@ -15,7 +15,7 @@ _LISTENER = "listener.name.sasl_ssl"
 _MODULES = "org.apache.kafka.common.security"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardedNode(KafkaNode):
     """The node, and its listener for those who have a certificate and a password."""
 
@@ -58,4 +58,4 @@ def guarded_node(certificates: Certificates, folder: Path, ports: tuple[int, int
     keystore = folder / "kafka-server.pem"
     shown = certificates.server
     keystore.write_bytes(shown.key.read_bytes() + shown.certificate.read_bytes())
-    return GuardedNode(ports[0], ports[1], ports[2], keystore, certificates.ca)
+    return GuardedNode(ports[0], ports[1], guarded_port=ports[2], keystore=keystore, ca=certificates.ca)

@@ -271,14 +271,6 @@ async def test_too_many_header_bytes_are_431(pieces: int) -> None:
     assert 'code="431",method="other",route="unmatched"' in counted[0]
 
 
-@pytest.mark.parametrize("size", [9_000, 100_000])
-async def test_a_target_that_is_too_long_is_414(size: int) -> None:
-    async with served() as server:
-        answer = await exchange(server, b"GET /?" + b"q" * size + b" HTTP/1.1\r\nhost: x\r\n\r\n")
-
-    assert problem_of(answer, 414) == "target_too_long"
-
-
 async def test_the_bytes_of_a_body_are_not_counted_as_headers() -> None:
     body = bytes(200_000)
     async with served() as server:

@@ -1,4 +1,4 @@
-"""Requests that two servers in a row could read differently, on real sockets."""
+"""Requests that two servers in a row could read differently, or that are too long, on real sockets."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ async def test_what_two_servers_could_read_differently_is_refused_and_the_connec
 
     assert problem_of(answer, 400) == "bad_request"
     assert b"HTTP/1.1 200" not in answer
+
+
+@pytest.mark.parametrize("size", [9_000, 100_000])
+async def test_a_target_that_is_too_long_is_414(size: int) -> None:
+    async with served() as server:
+        answer = await exchange(server, b"GET /?" + b"q" * size + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    assert problem_of(answer, 414) == "target_too_long"

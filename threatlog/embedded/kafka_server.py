@@ -151,7 +151,7 @@ class KafkaServer(Server):
     def _format(self, folder: Path) -> None:
         properties = self._folder / "format.properties"
         properties.write_text(self._node.rendered(folder), encoding="utf-8")
-        tool = ("kafka.tools.StorageTool", "format", "-t", self._cluster_id or new_cluster_id(), "-c", str(properties))
+        tool = ["kafka.tools.StorageTool", "format", "-t", self._cluster_id or new_cluster_id(), "-c", str(properties)]
         tool += self._node.format_options()
         code, output = run_to_end([*self._java(), *tool], _FORMAT_TIMEOUT_S, environment=_environment())
         properties.unlink()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -63,6 +64,11 @@ class Problem(Exception):  # noqa: N818 - the name of the thing in RFC 9457
 def internal_error() -> Problem:
     """Our own fault, without a word of its inside."""
     return Problem(500, "internal_error", "this is our fault; the log has it")
+
+
+def described_problem(description: str) -> dict[str, Any]:
+    """An answer of an OpenAPI document that is a problem; the document has its schema `Problem`."""
+    return {"description": description, "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 class AnswerWhenCancelled:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.responses import PlainTextResponse, Response
@@ -13,7 +12,7 @@ from starlette.routing import Match, Route
 from ingest_gateway.accounts_report import AccountsReport, account_routes
 from ingest_gateway.health import Readiness, health_routes
 from ingest_gateway.ingest import BatchEndpoint, IngestParts, SingleEndpoint
-from ingest_gateway.limits_listing import listed_limits
+from ingest_gateway.limits_listing import limits_routes
 from ingest_gateway.openapi import BATCH_PATH, INGEST_PATH, describe_ingestion
 from ingest_gateway.route_scopes import ROUTE_SCOPES
 from threatlog.access.authentication import Authentication
@@ -89,11 +88,7 @@ def create_app(
     app.router.routes.extend(ingest_routes)
     app.include_router(health_routes(parts.publisher, readiness or Readiness(), keys))
     app.include_router(account_routes(accounts, parts.requests))
-    shown_limits = orjson.dumps(listed_limits(settings))
-
-    @app.get("/api/v1/limits", tags=["limits"], summary="What one request and one event may measure")
-    async def show_limits() -> Response:
-        return Response(shown_limits, media_type="application/json")
+    app.include_router(limits_routes(settings))
 
     @app.get(
         "/metrics", tags=["health"], summary="Metrics in Prometheus' text format", response_class=PlainTextResponse

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
+from fastapi import APIRouter
+from starlette.responses import Response
+
 from ingest_gateway.compression import MAX_COMPRESSED_PARTS
 from ingest_gateway.event_ids import MAX_KEY_CHARS
 from threatlog.process.http_protocol import MAX_HEADER_BYTES, MAX_TARGET_BYTES
@@ -25,3 +29,14 @@ def listed_limits(settings: Settings) -> dict[str, int | float]:
         "min_body_bytes_per_s": settings.server.min_body_rate,
         "idle_timeout_s": settings.server.idle_timeout,
     }
+
+
+def limits_routes(settings: Settings) -> APIRouter:
+    """The route."""
+    router, shown = APIRouter(tags=["limits"]), orjson.dumps(listed_limits(settings))
+
+    @router.get("/api/v1/limits", summary="What one request and one event may measure")
+    async def show_limits() -> Response:
+        return Response(shown, media_type="application/json")
+
+    return router

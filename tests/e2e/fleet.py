@@ -62,6 +62,10 @@ class Fleet:
         for part in self.parts:
             part.process.wait_http(part.ready_url, timeout_s)
 
+    def add_worker(self) -> None:
+        """Starts one more."""
+        self.workers.append(self._worker(len(self.workers)))
+
     def _worker(self, number: int) -> Part:
         port = self._port()
         return self._launch(f"stream-{number}", "stream", {"THREATLOG_STREAM_METRICS_PORT": str(port)}, port)

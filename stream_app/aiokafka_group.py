@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _GIVE_UP_WITHIN_S: Final = 1.0
+# A fetch that finds nothing is answered after this long; a partition that just gave records waits for it to end.
+_FETCH_MAX_WAIT_MS: Final = 100
+# A broker that is frozen or cut off has another one in its place sooner than this.
+_ANSWERED_WITHIN_MS: Final = 10_000
 _offset_of = attrgetter("offset")
 
 
@@ -79,6 +83,29 @@ async def wait_for_kafka(kafka: Kafka, backoff: Backoff, randomness: random.Rand
 def consumer_under(faust_consumer: Any) -> Any:
     """The aiokafka consumer that Faust's consumer drives; None before it is made."""
     return getattr(getattr(faust_consumer, "_thread", None), "_consumer", None)
+
+
+def set_beyond_faust(consumer: Any) -> None:
+    """Sets what Faust fixes and has no setting for, in an AIOKafkaConsumer that is not started.
+
+    One time-out serves aiokafka for every request, and must be longer than Kafka may hold the answer to JoinGroup back.
+    A frozen broker would be waited for as long, by turns for records, metadata and the group's coordinator: a minute
+    until the partitions it led were read again. So it holds only where JoinGroup is sent.
+    """
+    consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
+    # Faust ties this one to its own transactions. Records of others', while open or when aborted, are not events.
+    consumer._isolation_level = "read_committed"
+    client = consumer._client
+    held_back_s, connect = client._request_timeout_ms / 1000, client._get_conn
+    client._request_timeout_ms = _ANSWERED_WITHIN_MS
+
+    async def connected(node: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT, no_hint: bool = False) -> Any:
+        connection = await connect(node, group=group, no_hint=no_hint)
+        if connection is not None and group == ConnectionGroup.COORDINATION:
+            connection._request_timeout = held_back_s
+        return connection
+
+    client._get_conn = connected
 
 
 async def seek_if_assigned(consumer: Any, partition: Any, offset: int) -> None:

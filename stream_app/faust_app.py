@@ -24,6 +24,7 @@ from stream_app.aiokafka_group import (
     kafka_may_be_away,
     read_whole_batches,
     seek_if_assigned,
+    set_beyond_faust,
     view_of,
 )
 from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from threatlog.process.server_settings import Kafka
     from threatlog.process.settings import Settings
 
-# A fetch that finds nothing is answered after this long; a partition that just gave records waits for it to end.
-FETCH_MAX_WAIT_MS: Final = 100
 _POSITIONS_TIMEOUT_S: Final = 20.0
 
 
@@ -185,10 +184,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust fixes 1500 ms, and there is no setting for it.
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
-        # Faust ties this one to its own transactions. Records of others', while open or when aborted, are not events.
-        consumer._isolation_level = "read_committed"
+        set_beyond_faust(consumer)
         return consumer
 
 

@@ -27,7 +27,8 @@ def faust_options(settings: Settings, client_id: str) -> dict[str, Any]:
         "broker_rebalance_timeout": 30.0,
         "broker_commit_interval": 1.0,
         "consumer_max_fetch_size": 1 << 20,
-        "consumer_metadata_max_age_ms": 30_000,
+        # How soon a new leader is known while a fetch still waits for a broker that is frozen.
+        "consumer_metadata_max_age_ms": 5_000,
         "producer_request_timeout": 15.0,
         # In chunks. The cap on events is `buffer_size`; above this one Faust would sleep whole seconds.
         "stream_buffer_maxsize": 4096,

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
-from stream_app.aiokafka_group import ConsumerView, KafkaLog
+from stream_app.aiokafka_group import ConsumerView, KafkaLog, set_beyond_faust
 from stream_app.outcomes import LogUnavailableError
 
 
@@ -42,3 +43,25 @@ def test_of_a_partition_that_is_gone_or_was_not_fetched_nothing_is_known() -> No
     view = view_with(highwater=None, lso=None, timestamp=None, _position=None)
 
     assert (view.last_fetch("tp"), view.last_fetch("gone"), view.position("gone")) == (None, None, None)
+
+
+async def test_only_where_the_group_is_joined_an_answer_is_waited_for_as_long_as_kafka_may_hold_it_back() -> None:
+    async def connect(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(_request_timeout=client._request_timeout_ms / 1000)
+
+    client = SimpleNamespace(_request_timeout_ms=40_000, _get_conn=connect)
+    set_beyond_faust(SimpleNamespace(_client=client))
+
+    of_records = await client._get_conn(1)
+    of_the_group = await client._get_conn(1, group=ConnectionGroup.COORDINATION)
+    assert (of_records._request_timeout, of_the_group._request_timeout) == (10.0, 40.0)
+
+
+async def test_no_connection_stays_none() -> None:
+    async def connect(*_: Any, **__: Any) -> None:
+        return None
+
+    client = SimpleNamespace(_request_timeout_ms=40_000, _get_conn=connect)
+    set_beyond_faust(SimpleNamespace(_client=client))
+
+    assert await client._get_conn(1, group=ConnectionGroup.COORDINATION) is None

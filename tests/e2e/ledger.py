@@ -17,7 +17,7 @@ class Fate(IntEnum):
 
     ISSUED = 0
     REFUSED = 1
-    UNKNOWN = 2  # a time-out, a reset or a 503: it may be stored once, or not at all
+    UNKNOWN = 2  # a time-out, a reset or a 503 that does not deny it: it may be stored once, or not at all
     ACKED = 3
 
 

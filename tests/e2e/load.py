@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -212,10 +212,13 @@ class Load:
                 assert status not in (429, 503) or int(answer.headers["Retry-After"]) >= 1
         except (aiohttp.ClientError, TimeoutError, OSError):
             status, body = 0, {}
+        except asyncio.CancelledError:
+            # An earlier try may have been refused for certain; this one may be stored.
+            self._settle_unavailable(events, {})
+            raise
         if status in (0, 429, 503):
             self.unavailable += 1
-            for event in events:
-                self._ledger.settle(event.number, Fate.UNKNOWN)
+            self._settle_unavailable(events, body)
             return False
         assert status == 201, f"{path} answered {status}: {body}"
         ids = body["ids"] if path == BATCH else [body["id"]]
@@ -225,6 +228,12 @@ class Load:
             else:
                 self._ledger.settle(event.number, Fate.ACKED, UUID(identifier))
         return True
+
+    def _settle_unavailable(self, events: Sequence[Written], problem: Mapping[str, Any]) -> None:
+        """Stored once or not at all, unless the answer says that nothing was kept: then it must not be."""
+        fate = Fate.UNKNOWN if problem.get("may_be_stored", True) else Fate.REFUSED
+        for event in events:
+            self._ledger.settle(event.number, fate)
 
     async def _direct(self, rng: random.Random, writer: EventWriter) -> None:
         """Some with an id, some without one, some bad: each record has a fate of its own."""

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
 
+from stream_app.chunks import MAX_WINDOW_BYTES
 from stream_app.outcomes import LogUnavailableError
 from stream_app.retry import Backoff
 from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
@@ -31,7 +33,7 @@ _GIVE_UP_WITHIN_S: Final = 1.0
 _FETCH_MAX_WAIT_MS: Final = 100
 # A broker that is frozen or cut off has another one in its place sooner than this.
 _ANSWERED_WITHIN_MS: Final = 10_000
-_offset_of = attrgetter("offset")
+_offset_of, _value_of = attrgetter("offset"), attrgetter("value")
 
 
 async def give_up_joining(consumer: Any) -> None:
@@ -115,17 +117,41 @@ async def seek_if_assigned(consumer: Any, partition: Any, offset: int) -> None:
 
 
 def read_whole_batches(consumer: Any) -> None:
-    """Makes a started AIOKafkaConsumer hand over the records that its parser made, a whole record batch at a time."""
+    """Makes a started AIOKafkaConsumer hand over the records that its parser made, a whole record batch at a time.
+
+    One reading of all partitions ends with the batch that makes it more than MAX_WINDOW_BYTES of values.
+    """
     fetcher = consumer._fetcher
-    fetcher._records = _FetchResults(fetcher._records)
+    fetcher._records = results = _FetchResults(fetcher._records)
+    read = fetcher.fetched_records
+
+    async def fetched_records(*args: Any, **options: Any) -> Any:
+        results.room.bytes = MAX_WINDOW_BYTES
+        return await read(*args, **options)
+
+    fetcher.fetched_records = fetched_records
+
+
+@dataclass(slots=True)
+class Room:
+    """How many bytes of values may still be read.
+
+    What is fetched is bounded only as it was compressed: one mebibyte may be hundreds.
+    """
+
+    bytes: int = 0
 
 
 class _FetchResults(OrderedDict[Any, Any]):
     """What was fetched and not yet read, by partition; aiokafka puts a FetchResult or an error here."""
 
+    def __init__(self, *args: Any) -> None:
+        self.room = Room()
+        super().__init__(*args)
+
     def __setitem__(self, partition: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
-            result.getall = BatchReader(result)
+            result.getall = BatchReader(result, self.room)
         super().__setitem__(partition, result)
 
 
@@ -137,10 +163,11 @@ class BatchReader:
     `Record` asks for, and headers.
     """
 
-    __slots__ = ("_following", "_given_up", "_left", "_result", "_stock")
+    __slots__ = ("_following", "_given_up", "_left", "_result", "_room", "_stock")
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, result: Any, room: Room) -> None:
         self._result = result
+        self._room = room
         self._stock = result.getall
         # Kept from the start: aiokafka's own reading uses the list up.
         self._given_up = bool(result._partition_records._aborted_transactions)
@@ -151,7 +178,7 @@ class BatchReader:
     def __call__(self, max_records: int | None = None) -> list[Any]:
         """At most `max_records` records, and moves the consumer's position behind them."""
         result = self._result
-        if not result.has_more():
+        if not result.has_more() or self._room.bytes <= 0:
             return []
         if self._given_up:
             # Which of the records belong to a transaction that was given up is aiokafka's to say.
@@ -162,7 +189,7 @@ class BatchReader:
         source = result._partition_records
         taken, self._left = self._left, []
         ended = False
-        while not ended and (max_records is None or len(taken) < max_records):
+        while not ended and self._room.bytes > 0 and (max_records is None or len(taken) < max_records):
             ended = not self._take_batch(source, taken)
         if max_records is not None and len(taken) > max_records:
             taken, self._left = taken[:max_records], taken[max_records:]
@@ -187,6 +214,7 @@ class BatchReader:
             if records and records[0].offset < self._following:
                 records = records[bisect_left(records, self._following, key=_offset_of) :]
             taken += records
+            self._room.bytes -= sum(map(len, filter(None, map(_value_of, records))))
         self._following = batch.next_offset
         return True
 

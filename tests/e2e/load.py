@@ -122,6 +122,7 @@ class Load:
         self._topic = ""
         self.retries = 0
         self.unavailable = 0
+        self.answered_503 = 0
         self.longest_answer_s = 0.0
 
     async def start(self, bootstrap_servers: str, topic: str) -> None:
@@ -216,6 +217,7 @@ class Load:
             # An earlier try may have been refused for certain; this one may be stored.
             self._settle_unavailable(events, {})
             raise
+        self.answered_503 += status == 503
         if status in (0, 429, 503):
             self.unavailable += 1
             self._settle_unavailable(events, body)

@@ -1,4 +1,4 @@
-"""Row E1: three times what the way to Kafka takes is offered; as much as before is taken, and exactly that is stored."""
+"""Row E1: three times what fits is offered; as much as before is taken, and exactly that is stored."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def _overloaded(load: OfferedLoad, intensity: Intensity) -> None:
     taken, slowest = over.events_per_s(seconds), over.percentile_s(0.99)
     intensity.saw(
         f"{taken:.0f} events/s taken of {3 * peak:.0f}, {taken / peak:.0%} of the {peak:.0f} before; p99 of those"
-        f" {slowest:.1f} s; {len(over.refused)} requests refused; the last one {after.last_refusal_s:.1f} s after it ended"
+        f" {slowest:.1f} s; {len(over.refused)} refused, the last one {after.last_refusal_s:.1f} s after it ended"
     )
     struck(len(over.refused) > len(over.accepted) / 2, "too little was refused for three times the capacity")
     # A collapse is far below; the figure itself is for a machine that does nothing else.

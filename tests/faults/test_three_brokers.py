@@ -123,16 +123,16 @@ async def test_with_two_of_three_gone_nothing_is_acknowledged_that_could_be_lost
             cluster.nodes[node].kill()
         # What was on its way to all three may still be confirmed.
         await asyncio.sleep(1)
-        acknowledged, turned_away = run.acknowledged, run.load.unavailable
+        acknowledged, turned_away = run.acknowledged, run.load.answered_503
         await asyncio.sleep(intensity.pick(10, 30))
         assert run.acknowledged == acknowledged
-        struck(run.load.unavailable > turned_away, "nobody was answered 503")
+        struck(run.load.answered_503 > turned_away, "nobody was answered 503")
         for node in gone:
             await again(cluster.nodes[node])
         began = time.monotonic()
         await run.grown(1, TAKEN_AGAIN_WITHIN_S)
         intensity.saw(
-            f"{run.load.unavailable} times 503; taken again {time.monotonic() - began:.1f} s after both were back"
+            f"{run.load.answered_503} times 503; taken again {time.monotonic() - began:.1f} s after both were back"
         )
         await run.visible_within(TAKEN_AGAIN_WITHIN_S)
 

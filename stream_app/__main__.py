@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from ingest_gateway.contract import EventLimits
-from stream_app.aiokafka_group import KafkaLog, view_of, wait_for_kafka
+from stream_app.aiokafka_group import KafkaLog, wait_for_kafka
+from stream_app.consumer_view import view_of
 from stream_app.contract import RedisKeys
 from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
 from stream_app.figures import StreamFigures

@@ -19,15 +19,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from stream_app.aiokafka_group import (
-    consumer_under,
     give_up_joining,
     kafka_may_be_away,
     read_whole_batches,
     seek_if_assigned,
     set_beyond_faust,
-    view_of,
 )
 from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.consumer_view import consumer_under, view_of
 from stream_app.faust_options import faust_options
 from stream_app.reading import Reading
 from threatlog.process.kafka_connection import connect_keywords

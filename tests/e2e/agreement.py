@@ -156,7 +156,8 @@ class Agreement:
         members = [json.loads(member) for member in await self._redis.zrange(key, 0, -1)]
         listed = [member["id"] for member in members]
         if len(set(listed)) != len(listed):
-            return f"{key} lists an event twice"
+            twice = next(identifier for identifier in listed if listed.count(identifier) > 1)
+            return f"{key} lists an event twice: {[member for member in members if member['id'] == twice]}"
         newest = await self._postgres.fetch(
             _NEWEST, time.time() + MAX_RECENT_AHEAD_S, severity, RECENT_EVENTS + len(listed)
         )

@@ -9,7 +9,8 @@ import pytest
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
 
-from stream_app.aiokafka_group import ConsumerView, KafkaLog, set_beyond_faust
+from stream_app.aiokafka_group import KafkaLog, set_beyond_faust
+from stream_app.consumer_view import ConsumerView
 from stream_app.outcomes import LogUnavailableError
 
 

@@ -226,6 +226,7 @@ def ledger(**options: Any) -> None:
         min_acknowledged=options["min_acknowledged"],
         verify_timeout_s=options["verify_timeout"],
         timeout_s=options["timeout"],
+        kafka_login=_target("kafka", options).kafka_login,
     )
     plan = None
     if not options["check_only"]:

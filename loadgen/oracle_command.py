@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from loadgen.clock import SystemClock
 from loadgen.http_connection import HttpClient, parse_url
+from loadgen.kafka_login import KafkaLogin
 from loadgen.kafka_sender import KafkaSender
 from loadgen.oracle_check import CheckResult, OracleCheck
 from loadgen.oracle_file import OracleFile
@@ -50,6 +51,7 @@ class OracleOptions:
     min_acknowledged: int
     verify_timeout_s: float
     timeout_s: float
+    kafka_login: KafkaLogin = field(default_factory=KafkaLogin)
 
 
 class OracleSession:
@@ -60,7 +62,7 @@ class OracleSession:
         self._options = options
         self._http = HttpClient(parse_url(options.gateway_url, options.api_key), options.timeout_s)
         self._reader = QueryClient(HttpClient(parse_url(options.query_url, options.api_key), _QUERY_TIMEOUT_S))
-        self._kafka = KafkaSender(options.kafka_bootstrap, options.topic, options.timeout_s)
+        self._kafka = KafkaSender(options.kafka_bootstrap, options.topic, options.timeout_s, options.kafka_login)
         self.file = OracleFile(options.db)
         self._clock = SystemClock()
         self._run: OracleRun | None = None

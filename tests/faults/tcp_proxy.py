@@ -48,6 +48,7 @@ class TcpProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
+        self._accepting: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
         """Begins to listen."""
@@ -56,7 +57,7 @@ class TcpProxy:
 
     def stop(self) -> None:
         """Ends everything."""
-        self._call(self._close())
+        self._call(self._finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CALL_TIMEOUT_S)
         self._loop.close()
@@ -106,12 +107,24 @@ class TcpProxy:
             self._server = None
         await self._reset_all()
 
+    async def _finish(self) -> None:
+        """Waits for what is under way, or its sockets would be left open."""
+        await self._close()
+        if self._accepting:
+            await asyncio.wait(self._accepting, timeout=_CALL_TIMEOUT_S / 2)
+        # Transports end in a later turn of the loop.
+        await asyncio.sleep(0.05)
+
     async def _reset_all(self) -> None:
         for link in list(self._links):
             link.reset()
             self.struck["Reset"] += 1
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(LOOPBACK, self._upstream_port)
         except OSError:

@@ -151,7 +151,7 @@ async def raw(gateway: Gateway, *pieces: bytes) -> bytes:
         ("200 MB in chunks", 413),
         ("a head of 2 MB", 431),
         ("10,000 headers", 431),
-        ("100 KB of URL", 414),
+        ("a URL of 100 KB", 414),
     ],
 )
 async def test_what_is_too_large_is_refused_while_it_comes(

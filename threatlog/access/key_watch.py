@@ -1,6 +1,6 @@
 """Keeps one process's copy of the API keys current, and tells PostgreSQL which were used and what failed.
 
-Each process asks PostgreSQL itself, every two seconds, so that a revoked key ends everywhere within five, with Redis or
+Each process asks PostgreSQL itself, each second, so that a revoked key ends everywhere within five, with Redis or
 without. While PostgreSQL is away the last known keys go on being good: senders must get rid of their events then too.
 """
 
@@ -19,7 +19,7 @@ from threatlog.access.failures import Failures
 from threatlog.access.key_table import KeyTable, StoredKey
 from threatlog.access.postgres_keys import KeysUnavailableError
 
-REFRESH_INTERVAL_S: Final = 2.0
+REFRESH_INTERVAL_S: Final = 1.0
 # Uses and failures are written this often at most.
 NOTE_INTERVAL_S: Final = 10.0
 log = logging.getLogger(__name__)
@@ -46,18 +46,21 @@ class Clocks:
 
 
 class KeyWatch:
-    """The keys of one process. `max_stale_s`: how long they may be used without having been looked at."""
+    """The keys of one process. `max_stale_s`: how long they may be used without having been looked at.
 
-    def __init__(self, store: KeyStore, service: str, max_stale_s: float, clocks: Clocks) -> None:
+    `notes` is a connection of its own, so that what is written never holds up what is read.
+    """
+
+    def __init__(self, store: KeyStore, notes: KeyStore, service: str, max_stale_s: float, clocks: Clocks) -> None:
         self.failures = Failures(clocks.monotonic)
         self._store = store
+        self._notes = notes
         self._service = service
         self._max_stale_s = max_stale_s
         self._clocks = clocks
         self._table = KeyTable()
         self._loaded_at_s: float | None = None
         self._used: dict[str, datetime] = {}
-        self._noted_at_s = clocks.monotonic()
 
     def caller(self, presented: str) -> Caller:
         """Whose key this is. Raises KeyRefusedError, KeysUnknownError."""
@@ -93,14 +96,13 @@ class KeyWatch:
 
     async def note(self) -> None:
         """Writes which keys were used, and what failed."""
-        self._noted_at_s = self._clocks.monotonic()
         used, self._used = self._used, {}
         entries = self.failures.take_entries(self._service)
         try:
             if used:
-                await self._store.note_used(used)
+                await self._notes.note_used(used)
             if entries:
-                await self._store.record(entries)
+                await self._notes.record(entries)
         except KeysUnavailableError as error:
             self._used = {**used, **self._used}
             self.failures.put_back(entries)
@@ -108,7 +110,14 @@ class KeyWatch:
 
     async def run(self) -> None:
         """Goes on until it is cancelled."""
+        await asyncio.gather(self._refresh_for_ever(), self._note_for_ever())
+
+    async def _refresh_for_ever(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_INTERVAL_S)
-            if await self.refresh() and self._clocks.monotonic() - self._noted_at_s >= NOTE_INTERVAL_S:
-                await self.note()
+            await self.refresh()
+
+    async def _note_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(NOTE_INTERVAL_S)
+            await self.note()

@@ -40,8 +40,8 @@ async def first_keys(settings: Settings, service: str, host: str) -> KeyWatch | 
     """
     if not keys_required(settings, host):
         return None
-    store = PostgresKeys(settings.postgres, f"threatlog-{service}-keys")
-    watch = KeyWatch(store, service, settings.access.max_stale, Clocks(_now, time.monotonic))
+    store, notes = (PostgresKeys(settings.postgres, f"threatlog-{service}-keys") for _ in range(2))
+    watch = KeyWatch(store, notes, service, settings.access.max_stale, Clocks(_now, time.monotonic))
     try:
         async with asyncio.timeout(_FIRST_LOAD_S):
             known = await watch.refresh()

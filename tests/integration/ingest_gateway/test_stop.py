@@ -47,7 +47,9 @@ def test_a_request_that_the_stop_cuts_off_gets_a_problem_and_the_end_is_still_in
     gateway = start_gateway(stack, spawn, THREATLOG_SERVER_READ_TIMEOUT="60s")
     gateway.process.wait_http(f"{gateway.url}/health")
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as connection:
-        connection.sendall(b"POST /api/v1/logs/ingest HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        # As much of the body as lets it take its time.
+        head = b"POST /api/v1/logs/ingest HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
+        connection.sendall(head + b"{" * 50_000)
         wait_until(lambda: metric(gateway, IN_FLIGHT) >= 2, 5, "it began")
         code, took_s = stop(gateway)
         answer = connection.recv(65536)

@@ -146,7 +146,14 @@ def parts_of(run: Run) -> list[psutil.Process]:
 
 
 def alive(parts: list[psutil.Process]) -> list[psutil.Process]:
-    return [part for part in parts if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
+    return [part for part in parts if _lives(part)]
+
+
+def _lives(part: psutil.Process) -> bool:
+    try:
+        return part.is_running() and part.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
 
 
 def assert_stops(run: Run, number: signal.Signals) -> None:

@@ -22,7 +22,7 @@ class KeyBench:
     def __init__(self) -> None:
         self.store = MemoryKeys(START)
         self.passed_s = 0.0
-        self.watch = KeyWatch(self.store, "gateway", MAX_STALE_S, Clocks(self.now, lambda: self.passed_s))
+        self.watch = KeyWatch(self.store, self.store, "gateway", MAX_STALE_S, Clocks(self.now, lambda: self.passed_s))
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.passed_s)

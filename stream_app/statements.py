@@ -98,13 +98,15 @@ INSERT INTO offset_gaps (topic, partition, from_offset, to_offset)
 SELECT $1, p, a, z FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, a, z)
 ON CONFLICT (topic, partition, from_offset) DO NOTHING"""
 
+# Rows are numbered as they come: PostgreSQL puts a row where there is room, so its place (ctid) does not say which of
+# two came first, and Redis was told of another one than was stored.
 CREATE_STAGING: Final = """
-CREATE TEMP TABLE IF NOT EXISTS staged_logs (LIKE logs) ON COMMIT DELETE ROWS"""
+CREATE TEMP TABLE IF NOT EXISTS staged_logs (LIKE logs, arrival bigserial) ON COMMIT DELETE ROWS"""
 
 # A repeated (ts, id), stored earlier or twice in this window, is left out: the first one stored wins.
 INSERT_STAGED: Final = """
 INSERT INTO logs (id, ts, severity, source, message, attributes, received_at)
-SELECT id, ts, severity, source, message, attributes, received_at FROM staged_logs ORDER BY ctid
+SELECT id, ts, severity, source, message, attributes, received_at FROM staged_logs ORDER BY arrival
 ON CONFLICT (ts, id) DO NOTHING
 RETURNING (extract(epoch FROM ts) * 1000000)::bigint AS ts_us, id"""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -129,6 +131,26 @@ async def test_of_duplicates_in_two_windows_the_first_stored_wins_and_only_it_is
     assert (stored.duplicates, [row.event.message for row in stored.rows]) == (1, ["other"])
     assert stored.total_counts == {(3, "web-01"): 2}
     assert await store.totals() == {(3, "web-01"): 2}
+
+
+async def test_of_many_repeated_events_of_any_size_those_told_are_those_stored(store: StoreUnderTest) -> None:
+    """PostgreSQL puts a row where there is room: neither its place nor the order of a COPY says which came first."""
+    rng = random.Random(5)
+    for start in range(0, 4_000, 1_000):
+        sent = [
+            record(
+                start + n + at,
+                id=str(uuid.UUID(int=start + n, version=4)),
+                timestamp="2026-11-24T10:00:00Z",
+                message=f"{at}" * rng.randint(1, 4_000),
+            )
+            for n in range(0, 1_000, 2)
+            for at in (0, 1)
+        ]
+        stored = await write(store, *sent)
+
+        assert [row.event.message[0] for row in stored.rows] == ["0"] * 500
+    assert {message[0] for message in await messages(store)} == {"0"}
 
 
 async def test_a_window_of_nothing_but_duplicates_moves_the_offsets_and_no_count(store: StoreUnderTest) -> None:

@@ -43,7 +43,7 @@ class MemoryStore:
             raise OffsetsMovedError(stored)
         refused = [row for row in window.prepared.rows if self.refuses(row)]
         inserted = []
-        for row in window.prepared.rows:
+        for row in sorted(window.prepared.rows, key=lambda row: row.arrival):
             if row not in refused and (row.ts_us, row.id) not in self.logs:
                 self.logs[row.ts_us, row.id] = row
                 inserted.append(row)

@@ -43,7 +43,7 @@ def run(settings: Settings) -> int:
     configure_logs("gateway", settings.log.level)
     asked = (settings.postgres,) if keys_required(settings, settings.server.host) else ()
     for exposure in exposures(settings.kafka, *asked):
-        log.warning("%s", exposure)
+        log.warning(exposure)
     try:
         listener = listen(settings.server.host, settings.server.port)
     except PortTakenError as error:

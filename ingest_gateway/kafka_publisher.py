@@ -95,7 +95,7 @@ class KafkaConnection:
             retry_backoff_ms=100,
             metadata_max_age_ms=30_000,
         )
-        with noting_connect_faults() as faults:
+        with noting_connect_faults(kafka) as faults:
             try:
                 await producer.start()
             except KafkaError as error:

@@ -46,7 +46,7 @@ def run(settings: Settings) -> int:
     """Serves until SIGTERM and returns the exit code: 0, or 78 when the port cannot be had."""
     configure_logs("query", settings.log.level)
     for exposure in exposures(settings.kafka, settings.postgres, settings.redis):
-        log.warning("%s", exposure)
+        log.warning(exposure)
     try:
         listener = listen(settings.query.host, settings.query.port)
     except PortTakenError as error:

@@ -121,7 +121,7 @@ class KafkaLog:
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:
-        with noting_connect_faults() as faults:
+        with noting_connect_faults(self._kafka) as faults:
             try:
                 yield
             except (KafkaError, OSError, TimeoutError) as error:

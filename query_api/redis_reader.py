@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from query_api.circuit import Circuit
 from query_api.recent_lists import RecentLists
 from stream_app.contract import RedisKeys
-from threatlog.process.redis_connection import connect_keywords
+from threatlog.process.redis_connection import connect_keywords, reason
 
 if TYPE_CHECKING:
     from threatlog.process import server_settings as configuration
@@ -120,7 +120,7 @@ class RedisReader:
             answer = await _answer(asking, latest_s)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
             self._circuit.failed()
-            log.warning("Redis does not answer; PostgreSQL does the work", extra={"why": repr(error)})
+            log.warning("Redis does not answer; PostgreSQL does the work", extra={"why": reason(error)})
             return None
         self._circuit.succeeded()
         return answer

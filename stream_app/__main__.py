@@ -69,7 +69,7 @@ def run_worker(settings: Settings) -> int:
     """Runs one worker in this process."""
     configure_logs("stream", settings.log.level)
     for exposure in exposures(settings.kafka, settings.postgres, settings.redis):
-        log.warning("%s", exposure)
+        log.warning(exposure)
     # Until Faust listens there is nothing under way.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(EXIT_OK))

@@ -69,7 +69,7 @@ async def wait_for_kafka(kafka: Kafka, backoff: Backoff, randomness: random.Rand
     while True:
         attempt += 1
         client = AIOKafkaClient(**connect_keywords(kafka), client_id=f"{kafka.topic}-start", request_timeout_ms=5000)
-        with noting_connect_faults() as faults:
+        with noting_connect_faults(kafka) as faults:
             try:
                 await client.bootstrap()
             except (KafkaError, OSError, TimeoutError) as error:

@@ -27,7 +27,7 @@ from stream_app.mirror_parts import MirrorFigures, Recent, Snapshot, SnapshotSou
 from stream_app.outcomes import Stored, StoreUnavailableError
 from stream_app.pending import Pending, newest
 from stream_app.redis_scripts import FINISH_REBUILD, in_turns, literally
-from threatlog.process.redis_connection import connect_keywords
+from threatlog.process.redis_connection import connect_keywords, reason
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -171,7 +171,7 @@ class RedisMirror:
         self._set_back |= "WRONGTYPE" in str(error)
         self._away_until_s = self._now_s() + _RETRY_AFTER_S
         self._figures.retried("redis")
-        log.warning(what, extra={"why": repr(error)})
+        log.warning(what, extra={"why": reason(error)})
 
     async def _rebuild(self) -> None:
         try:

@@ -78,7 +78,7 @@ async def _until_deadline(settings: Settings, say: Callable[[str], None], deadli
     deadline = time.monotonic() + deadline_s
     shape, told = shape_of(settings), ""
     while True:
-        with noting_connect_faults() as faults:
+        with noting_connect_faults(settings.kafka) as faults:
             try:
                 async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
                     for line in await _ensure(shape, settings.kafka):

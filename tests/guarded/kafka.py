@@ -44,7 +44,8 @@ class GuardedNode(KafkaNode):
             "ssl.keystore.location": self.keystore,
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": self.ca,
-            "ssl.client.auth": "required",
+            # Kafka asks for none with SASL unless told so for the listener.
+            f"{_LISTENER}.ssl.client.auth": "required",
         }
 
     def format_options(self) -> tuple[str, ...]:

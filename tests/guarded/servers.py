@@ -74,7 +74,6 @@ class Guarded:
 @contextlib.contextmanager
 def guarded_servers(folder: Path, redis: RealServer) -> Iterator[Guarded]:
     """Starts a Kafka and a PostgreSQL of their own; Redis is that of the run, with a user more."""
-    folder.mkdir(mode=0o711)
     certificates = Certificates(folder)
     ports: list[int] = []
     while len(ports) < 4:

@@ -11,7 +11,10 @@ from threatlog.process.server_settings import Kafka
 from threatlog.process.tls import context_of
 
 # aiokafka 0.14 says why a server cannot be used only here; the error that it raises names the servers it tried.
-_CLIENT_LOG: Final = logging.getLogger("aiokafka.client")
+_CLIENT_LOG: Final = logging.getLogger("aiokafka")
+# So begin the errors that a broker answered with.
+_ANSWERED: Final = "[Error"
+_ON_CLOSED: Final = "does the server want another, or a certificate of ours?"
 
 
 def uses_tls(kafka: Kafka) -> bool:
@@ -42,8 +45,9 @@ def connect_keywords(kafka: Kafka) -> dict[str, Any]:
 class ConnectFaults(logging.Filter):
     """Keeps what aiokafka last wrote down as the reason; lets every line pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, kafka: Kafka) -> None:
         super().__init__()
+        self._kafka = kafka
         self._last: BaseException | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -54,19 +58,24 @@ class ConnectFaults(logging.Filter):
         return True
 
     def reason(self, error: BaseException) -> str:
-        """Why, in words; of `error` itself where aiokafka wrote nothing down."""
-        cause = self._last or error
+        """Why, in words: what was written down, unless `error` is a broker's answer, which says it itself."""
+        cause = error if str(error).startswith(_ANSWERED) else self._last or error
         words = str(cause)
         if isinstance(cause, TimeoutError):
             return "no answer in time"
-        # aiokafka's own begin with their name.
-        return words if words.startswith(("[Error", type(cause).__name__)) else f"{type(cause).__name__}: {words}"
+        if not words.startswith((_ANSWERED, type(cause).__name__)):
+            # aiokafka's own begin with their name.
+            words = f"{type(cause).__name__}: {words}"
+        if isinstance(cause, ConnectionResetError) or words.endswith("closed"):
+            # All that a server says to who speaks plainly where it wants TLS, or the other way round.
+            words += f" (kafka.security_protocol is {self._kafka.security_protocol}; {_ON_CLOSED})"
+        return words
 
 
 @contextmanager
-def noting_connect_faults() -> Iterator[ConnectFaults]:
+def noting_connect_faults(kafka: Kafka) -> Iterator[ConnectFaults]:
     """Listens to aiokafka while a connection is tried."""
-    faults = ConnectFaults()
+    faults = ConnectFaults(kafka)
     _CLIENT_LOG.addFilter(faults)
     try:
         yield faults

@@ -1,4 +1,4 @@
-"""How any connection to Redis is made, as the keywords of redis-py's `Redis`."""
+"""How any connection to Redis is made, as the keywords of redis-py's `Redis`, and what its errors say."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def connect_keywords(settings: Redis) -> dict[str, Any]:
             "ssl_keyfile": settings.tls_key or None,
         }
     return keywords
+
+
+def reason(error: BaseException) -> str:
+    """Why Redis was of no use, in words; the `repr` of redis-py 8's errors is only `network:ConnectionError`."""
+    return f"{type(error).__name__}: {str(error) or 'no answer in time'}"

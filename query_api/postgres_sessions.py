@@ -41,8 +41,8 @@ _TROUBLE: Final = (
     TimeoutError,
 )
 # Connection lost, rolled back for others' sake, no resources, operator intervention (57014 apart), system error; not
-# yet migrated; read-only; absent; not let in.
-_TRANSIENT: Final = ("08", "40", "53", "57", "58", "42P01", "42703", "25006", "3D000", "28")
+# yet migrated, or not with its rights; read-only; absent; not let in.
+_TRANSIENT: Final = ("08", "40", "53", "57", "58", "42P01", "42703", "42501", "25006", "3D000", "28")
 # After these the idle connections lead to a server that is gone, or that is no longer the one to ask.
 _SERVER_LEFT: Final = ("08", "57", "25006")
 

@@ -22,6 +22,7 @@ from ingest_gateway.contract import EventLimits
 from stream_app.aiokafka_group import KafkaLog, wait_for_kafka
 from stream_app.consumer_view import view_of
 from stream_app.contract import RedisKeys
+from stream_app.day_indexes import DayIndexes
 from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
 from stream_app.figures import StreamFigures
 from stream_app.near_events import NearEvents
@@ -202,6 +203,13 @@ def _mirror(
     return RedisMirror(connect(settings.redis), keys, source, time.time, figures)
 
 
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
+
+
 def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     from stream_app.faust_app import build_app
 
@@ -216,9 +224,7 @@ def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
         DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
         for store in (window_store, upkeep_store, slow_store)
     )
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
+    registry = _registry()
     figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
     snapshots = PostgresSnapshots(mirror_store, topic)
     mirror = _mirror(settings, snapshots, figures, fail_point)
@@ -233,7 +239,8 @@ def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     kafka.app = app
     positions = Positions(lambda: view_of(app.consumer), topic)
     silent, near_events = SilentProcesses(slow_store), NearEvents(snapshots, mirror, _now)
-    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, silent, near_events, figures)
+    indexes = DayIndexes(slow_store, _now)
+    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, indexes, silent, near_events, figures)
     identity = Identity(f"{name}-{int(time.time())}", name, _now())
     upkeep = Upkeep(
         identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: app.buffered.count

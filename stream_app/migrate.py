@@ -1,11 +1,11 @@
-"""Creates and upgrades the tables from migrations/*.sql with yoyo; safe to run from several places at once."""
+"""Creates and upgrades the tables from migrations/*.sql with yoyo, and the rights of the roles; safe to run at once."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -13,8 +13,10 @@ from urllib.parse import quote, urlencode
 import psycopg
 import yoyo
 
+from stream_app import roles
 from threatlog.process.exit_codes import EXIT_TRY_LATER
 from threatlog.process.postgres_connection import libpq_tls
+from threatlog.process.postgres_roles import ROLES
 
 if TYPE_CHECKING:
     from threatlog.process.server_settings import Postgres
@@ -38,8 +40,32 @@ def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
     with _alone(backend), backend.lock():
         missing = backend.to_apply(migrations)
         backend.apply_migrations(missing)
+        with psycopg.connect(_url(settings, "postgresql")) as connection:
+            _set_rights(connection, settings.user)
     print(f"applied {', '.join(migration.id for migration in missing)}" if missing else "the tables are up to date")
     return 0
+
+
+def _set_rights(connection: psycopg.Connection, user: str) -> None:
+    """Makes the group roles where they are missing and may be made, and gives them exactly what the table says."""
+    absent = [name for (name,) in connection.execute(roles.MISSING_ROLES, [list(ROLES)])]
+    try:
+        for name in absent:
+            # Roles are of all databases: another one's migration may make them at the same time.
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation), connection.transaction():
+                connection.execute(f"CREATE ROLE {name} NOLOGIN".encode())
+    except psycopg.errors.InsufficientPrivilege:
+        statements = " ".join(f"CREATE ROLE {name} NOLOGIN;" for name in absent)
+        print(
+            f"the user {user} may not create roles, so that every service has to log in as {user} itself; "
+            f"for roles of their own have a superuser run: {statements} and then `threatlog migrate` again"
+        )
+        return
+    asked = {"roles": list(ROLES)}
+    granted = {roles.Right(*row) for row in connection.execute(roles.GRANTED, asked)}
+    around = [statement for (statement,) in connection.execute(roles.GRANTS_AROUND, asked)]
+    for statement in (*around, *roles.changes(granted)):
+        connection.execute(statement.encode())
 
 
 @contextmanager
@@ -59,7 +85,7 @@ def _connect(settings: Postgres, wait_s: float) -> yoyo.backends.DatabaseBackend
     deadline, told = time.monotonic() + wait_s, ""
     while True:
         try:
-            return yoyo.get_backend(_url(settings))
+            return yoyo.get_backend(_url(settings, "postgresql+psycopg"))
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise
@@ -70,11 +96,11 @@ def _connect(settings: Postgres, wait_s: float) -> yoyo.backends.DatabaseBackend
             time.sleep(0.25)
 
 
-def _url(s: Postgres) -> str:
+def _url(s: Postgres, scheme: str) -> str:
     credentials, options = quote(s.user, safe=""), libpq_tls(s)
     if s.password.get_secret_value():
         credentials += ":" + quote(s.password.get_secret_value(), safe="")
     if s.host.startswith("/"):
         options |= {"host": s.host, "port": str(s.port)}
-        return f"postgresql+psycopg://{credentials}@/{quote(s.database)}?{urlencode(options)}"
-    return f"postgresql+psycopg://{credentials}@{s.host}:{s.port}/{quote(s.database)}?{urlencode(options)}"
+        return f"{scheme}://{credentials}@/{quote(s.database)}?{urlencode(options)}"
+    return f"{scheme}://{credentials}@{s.host}:{s.port}/{quote(s.database)}?{urlencode(options)}"

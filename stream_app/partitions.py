@@ -1,4 +1,4 @@
-"""Day partitions of `logs`: made ahead and on demand, indexed when they close. Outside the window's transaction."""
+"""Day partitions of `logs`: made ahead and on demand. Outside the window's transaction."""
 
 from __future__ import annotations
 
@@ -11,29 +11,24 @@ from typing import Any, Protocol
 from stream_app.outcomes import StoreBusyError
 
 log = logging.getLogger(__name__)
-# One worker at a time makes, indexes (+ 1) or fills (+ 3) partitions; the numbers only have to be our own.
-_ADVISORY_LOCK = 0x7468_7265_6174  # "threat"
+# One worker at a time makes or fills (+ 3) partitions; `day_indexes` has + 1. They only have to be our own.
+ADVISORY_LOCK = 0x7468_7265_6174  # "threat"
 # A window does not wait for readers of the default partition: its rows may go there as well. ATTACH reads all of it.
 _IN_PASSING = "SET LOCAL lock_timeout = '200ms'; SET LOCAL statement_timeout = '1s'"
 _TRY_AGAIN_AFTER = timedelta(minutes=1)
 # All who read or write the default partition queue behind whoever waits for it.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5s'"
-_MOVE_TIMEOUT_S = 600.0
-_INDEX_TIMEOUT_S = 3600.0
-# A partition is closed when its day has been over for this long: most late events have come.
-CLOSED_AFTER = timedelta(hours=1)
+_MOVE_TIMEOUT_S = 1200.0
 _EPOCH_DAY = date(1970, 1, 1)
 
 EXISTING = """
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'logs'::regclass AND c.relname ~ '^logs_[0-9]{8}$'"""
 FIRST_IN_DEFAULT = "SELECT min(ts) FROM logs_default WHERE ts >= $1 AND ts < $2"
-_LOCK_DEFAULT = "LOCK TABLE logs_default IN ACCESS EXCLUSIVE MODE"
-WITH_SOURCE_INDEX = "SELECT tablename FROM pg_indexes WHERE schemaname = current_schema() AND indexname ~ '_source_ts$'"
-# A build that was cut off leaves an index that is never used and never finished.
-INVALID_INDEXES = """
-SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND c.relname ~ '^logs_[0-9]{8}_source_ts$'"""
+# Functions of migration 0008: who stores owns no table.
+_MAKE = "SELECT make_log_day($1)"
+_LOCK_DEFAULT = "SELECT lock_default_logs()"
+_MOVE = "SELECT move_log_day($1)"
 
 
 class Sessions(Protocol):
@@ -50,6 +45,11 @@ def name_of(day: int) -> str:
 def day_of(name: str) -> int:
     """The day of a table made by `name_of`."""
     return (datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date() - _EPOCH_DAY).days
+
+
+def days_since_1970(moment: datetime) -> int:
+    """The day of a moment, as partitions count them."""
+    return (moment.date() - _EPOCH_DAY).days
 
 
 def _start_of(day: int) -> datetime:
@@ -70,7 +70,7 @@ class DayPartitions:
 
     def allowed(self) -> range:
         """The days that may have a partition; events of others go to the default partition."""
-        today = (self._now().date() - _EPOCH_DAY).days
+        today = days_since_1970(self._now())
         return range(today - self._days_back, today + self._days_ahead + 1)
 
     def put_off(self) -> Collection[int]:
@@ -120,19 +120,13 @@ class DayPartitions:
 
     async def _make_empty(self, connection: Any, day: int) -> bool:
         """Whether the day has its partition now. Rows that have to move first may be too many for a window to wait."""
-        name = name_of(day)
         async with connection.transaction():
             await connection.execute(_IN_PASSING)
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
-            if await connection.fetchval("SELECT to_regclass($1)", name) is not None:
-                return True
-            await connection.execute(_LOCK_DEFAULT)
-            if await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(day + 1)) is not None:
-                return False
-            await connection.execute(_create(name))
-            await connection.execute(_attach(name, day))
-        log.info("made a day partition", extra={"table": name})
-        return True
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+            made: bool = await connection.fetchval(_MAKE, _start_of(day).date())
+        if made:
+            log.info("made a day partition", extra={"table": name_of(day)})
+        return made
 
     async def make_of_default(self) -> None:
         """Makes the days that came within reach, or were put off, of what the default partition holds of them.
@@ -148,80 +142,22 @@ class DayPartitions:
                     first = await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(allowed.stop))
                     if first is None:
                         return
-                    day = (first.date() - _EPOCH_DAY).days
+                    day = days_since_1970(first)
                     await self._make_of_default(connection, day)
                 day += 1
         except StoreBusyError as error:
             log.warning("rows stay in the default partition", extra={"table": name_of(day), "why": str(error)})
 
     async def _make_of_default(self, connection: Any, day: int) -> None:
-        """In one transaction, so that no reader ever misses a row; the default partition is locked for the last of it.
-
-        Windows may store further rows of the day until then, so there are two moves.
-        """
-        name = name_of(day)
+        """With all rows of the day, or not at all; windows may store further ones of it for most of the time."""
         async with connection.transaction():
             # Whoever would be in the way at the end is waited for before millions of rows are moved in vain.
             await connection.execute(_LOCK_TIMEOUT)
             await connection.execute(_LOCK_DEFAULT)
         async with connection.transaction():
             await connection.execute(_LOCK_TIMEOUT)
-            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _ADVISORY_LOCK + 3):
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK + 3):
                 return
-            if await connection.fetchval("SELECT to_regclass($1)", name) is not None:
+            if not await connection.fetchval(_MOVE, _start_of(day).date(), timeout=_MOVE_TIMEOUT_S):
                 return
-            await connection.execute(_create(name))
-            await connection.execute(_move(name, day), timeout=_MOVE_TIMEOUT_S)
-            await connection.execute(_LOCK_DEFAULT)
-            await connection.execute(_move(name, day), timeout=_MOVE_TIMEOUT_S)
-            await connection.execute(_attach(name, day), timeout=_MOVE_TIMEOUT_S)
-        log.info("made a day partition of rows in the default one", extra={"table": name})
-
-    async def index_closed(self) -> None:
-        """Gives closed partitions their index on (source, ts), for queries of a rare source; one worker at a time."""
-        last_closed = ((self._now() - CLOSED_AFTER).date() - _EPOCH_DAY).days - 1
-        async with self._sessions.session() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY_LOCK + 1):
-                return
-            try:
-                # Concurrently: events go on being stored meanwhile. It waits for all who read, and may take its time.
-                await connection.execute("SET lock_timeout = 0")
-                for row in await connection.fetch(INVALID_INDEXES):
-                    await connection.execute(f"DROP INDEX CONCURRENTLY {row['relname']}", timeout=_INDEX_TIMEOUT_S)
-                indexed = {row["tablename"] for row in await connection.fetch(WITH_SOURCE_INDEX)}
-                for row in await connection.fetch(EXISTING):
-                    name = row["relname"]
-                    if name not in indexed and day_of(name) <= last_closed:
-                        await connection.execute(
-                            f"CREATE INDEX CONCURRENTLY {name}_source_ts ON {name} (source, ts)",
-                            timeout=_INDEX_TIMEOUT_S,
-                        )
-                        log.info("indexed a closed partition", extra={"table": name})
-                await connection.execute("RESET lock_timeout")
-            finally:
-                await connection.execute("SELECT pg_advisory_unlock($1)", _ADVISORY_LOCK + 1)
-
-
-# A name is a date and the bounds are dates: nothing of a sender's is in these texts.
-
-
-def _bounds(day: int) -> tuple[str, str]:
-    return f"{_start_of(day):%Y-%m-%d} 00:00Z", f"{_start_of(day + 1):%Y-%m-%d} 00:00Z"
-
-
-def _create(name: str) -> str:
-    # With its index: made by ATTACH it would keep readers waiting.
-    return f"CREATE TABLE {name} (LIKE logs INCLUDING DEFAULTS INCLUDING INDEXES)"
-
-
-def _move(name: str, day: int) -> str:
-    start, end = _bounds(day)
-    return (
-        f"WITH moved AS (DELETE FROM logs_default WHERE ts >= '{start}' AND ts < '{end}' RETURNING *)"  # noqa: S608
-        f" INSERT INTO {name} SELECT * FROM moved"
-    )
-
-
-def _attach(name: str, day: int) -> str:
-    start, end = _bounds(day)
-    return f"ALTER TABLE logs ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"
+        log.info("made a day partition of rows in the default one", extra={"table": name_of(day)})

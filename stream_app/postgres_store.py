@@ -252,6 +252,11 @@ class PostgresStore:
                     raise _unavailable(error) from error
                 if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                     raise ConfigurationFaultError(f"PostgreSQL refuses postgres.user: {error}") from error
+                if isinstance(error, asyncpg.InsufficientPrivilegeError):
+                    raise ConfigurationFaultError(
+                        f"postgres.user {self._settings.user} may not do in PostgreSQL what storing needs: {error}; "
+                        "is it a member of threatlog_writer, and has `threatlog migrate` run since?"
+                    ) from error
                 raise
 
     async def _connect(self) -> Connection:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from stream_app import statements as sql
+from stream_app.day_indexes import DayIndexes
 from stream_app.figures import StreamFigures
 from stream_app.near_events import NearEvents
 from stream_app.outcomes import StoreBusyError, StoreUnavailableError, UnavailableError
@@ -68,6 +69,7 @@ class Keeping:
     mirror: RedisMirror
     days: DayPartitions
     closed_days: DayPartitions
+    indexes: DayIndexes
     silent: SilentProcesses
     near_events: NearEvents
     figures: StreamFigures
@@ -169,4 +171,4 @@ class Upkeep:
         await self._keeping.near_events.tell()
         await self._keeping.silent.fold()
         await self._keeping.closed_days.make_of_default()
-        await self._keeping.closed_days.index_closed()
+        await self._keeping.indexes.build()

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from threatlog.embedded.child import ChildProcess, Launch
+from threatlog.process.postgres_roles import LOGINS
 
 EVENTUALLY_S = 30.0
 _POLL_INTERVAL_S = 0.05
 _HTTP_TIMEOUT_S = 5.0
+_MODULES = {"ingest_gateway": "gateway", "stream_app": "stream", "query_api": "query"}
 
 Found = TypeVar("Found")
 
@@ -64,7 +66,8 @@ def spawning(folder: Path) -> Iterator[Spawner]:
 
     def start(name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Spawned:
         command = (sys.executable, *arguments)
-        started.append(Spawned(name, command, folder / f"{len(started)}-{name}.log", environment))
+        own = as_its_login(arguments, environment)
+        started.append(Spawned(name, command, folder / f"{len(started)}-{name}.log", own))
         return started[-1]
 
     try:
@@ -73,6 +76,13 @@ def spawning(folder: Path) -> Iterator[Spawner]:
         for process in reversed(started):
             process.child.stop(10.0)
             print(f"--- log of {process.name}, exit code {process.child.exit_code}\n{process.child.log_tail(100)}")
+
+
+def as_its_login(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service with its own login to PostgreSQL, unless it names one."""
+    service = _MODULES.get(arguments[-1], arguments[-1])
+    login = {"THREATLOG_POSTGRES_USER": LOGINS[service][0]} if service in LOGINS else {}
+    return {**login, **environment}
 
 
 def wait_until(condition: Callable[[], Found], timeout_s: float, what: str) -> Found:

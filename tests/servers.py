@@ -21,6 +21,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from threatlog.embedded import KafkaNode, KafkaServer, PostgresServer, RedisServer
 from threatlog.embedded.ports import LOOPBACK, free_port
 from threatlog.process.load_settings import load_settings
+from threatlog.process.postgres_roles import LOGINS
+from threatlog.process.server_settings import Postgres
 from threatlog.process.settings import Settings
 
 REDIS_DATABASES = 64
@@ -96,6 +98,10 @@ class Stack:
         """For asyncpg.connect."""
         postgres = self.settings.postgres
         return f"postgresql://{postgres.user}@{postgres.host}:{postgres.port}/{postgres.database}"
+
+    def postgres_of(self, service: str) -> Postgres:
+        """The settings of PostgreSQL with the login of `gateway`, `stream` or `query`; `settings` has the owner's."""
+        return self.settings.postgres.model_copy(update={"user": LOGINS[service][0]})
 
     @property
     def redis_url(self) -> str:
@@ -192,6 +198,13 @@ class StackMaker:
         )
         if migrated.returncode != 0:
             raise RuntimeError(f"threatlog migrate ended with {migrated.returncode}:\n{migrated.stderr}")
+        run_now(self._make_logins())
+
+    async def _make_logins(self) -> None:
+        """Embedded servers have them; in containers the owner may make them."""
+        for login, group in LOGINS.values():
+            make = f"CREATE ROLE {login} LOGIN IN ROLE {group}"
+            await self._on_postgres(f"DO $$ BEGIN IF to_regrole('{login}') IS NULL THEN {make}; END IF; END $$")
 
     async def _make_parts(self, settings: Settings, *, with_database: bool) -> None:
         if with_database:

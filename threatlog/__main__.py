@@ -98,10 +98,20 @@ def query(context: click.Context) -> None:
 @main.command()
 @click.pass_context
 def migrate(context: click.Context) -> None:
-    """Create or upgrade the tables in PostgreSQL."""
+    """Create or upgrade the tables in PostgreSQL, and the rights of the roles."""
     from stream_app.migrate import run
 
     sys.exit(run(_settings(context).postgres))
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="end when all closed days have theirs")
+@click.pass_context
+def index(context: click.Context, once: bool) -> None:
+    """Build the indexes of closed days, where workers may not."""
+    from stream_app.index_days import run
+
+    sys.exit(run(_settings(context), once=once))
 
 
 @main.command()

@@ -80,10 +80,10 @@ class MemoryAdapter:
 
 
 class PostgresAdapter:
-    """PostgreSQL, and a second store on it as another worker has."""
+    """PostgreSQL, with the rights of who stores."""
 
     def __init__(self, stack: Stack) -> None:
-        self.store = PostgresStore(stack.settings.postgres, TOPIC, "worker-1")
+        self.store = PostgresStore(stack.postgres_of("stream"), TOPIC, "worker-1")
         self.positions, self.write = self.store.positions, self.store.write
 
     async def rows(self) -> list[tuple[int, int, str, str, bytes | None, int]]:

@@ -44,7 +44,7 @@ class Subject:
         await store_events(connection, events)
         await store_positions(connection, stack.settings.kafka.topic, UNTIL)
         await connection.close()
-        made = await connections(stack.settings.postgres, 5.0)
+        made = await connections(stack.postgres_of("query"), 5.0)
         reader = PostgresReader(made, stack.settings.kafka.topic, ReaderMemory.empty(time.monotonic))
         try:
             yield reader

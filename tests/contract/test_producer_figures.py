@@ -35,8 +35,9 @@ async def gateways(request: pytest.FixtureRequest) -> AsyncIterator[Gateways]:
         rows: dict[tuple[str, str], Any] = {}
         yield Gateways(MemoryFigures("a:1", rows), MemoryFigures("b:1", rows), "k")
         return
-    postgres = request.getfixturevalue("stack").settings.postgres
-    keys, new = PostgresKeys(postgres, "test"), make_key(secrets.token_bytes)
+    stack: Stack = request.getfixturevalue("stack")
+    postgres = stack.postgres_of("gateway")
+    keys, new = PostgresKeys(stack.settings.postgres, "test"), make_key(secrets.token_bytes)
     caller = Caller(new.key_id, "web", frozenset({Scope.INGEST}))
     await keys.create(caller, new.secret_hash, None, AuditEntry("ada", "key.created", new.key_id))
     one, other = PostgresFigures(postgres, "a:1"), PostgresFigures(postgres, "b:1")
@@ -65,14 +66,14 @@ async def test_duplicates_are_those_that_the_stream_application_counted(stack: S
     connection = await asyncpg.connect(stack.postgres_dsn)
     await connection.execute("INSERT INTO producer_duplicates VALUES ($1, 7)", new.key_id)
     await connection.close()
-    figures = PostgresFigures(stack.settings.postgres, "a:1")
+    figures = PostgresFigures(stack.postgres_of("gateway"), "a:1")
     assert await figures.of_key(new.key_id) == ([], 7)
     await figures.close()
 
 
 @pytest.mark.integration
 async def test_trouble_with_postgresql_is_said_in_one_way_and_passes(stack: Stack) -> None:
-    figures = PostgresFigures(stack.settings.postgres, "a:1")
+    figures = PostgresFigures(stack.postgres_of("gateway"), "a:1")
     assert await figures.own() == {}
     stack.servers.postgres.kill()
     with pytest.raises(FiguresUnavailableError):

@@ -15,6 +15,7 @@ from threatlog.embedded.ports import LOOPBACK
 from threatlog.embedded.postgres_account import data_folder, make_unfinished, program_folder, server_account
 from threatlog.embedded.probes import postgres_answers
 from threatlog.embedded.server import Server
+from threatlog.process.postgres_roles import LOGINS
 
 SUPERUSER = "postgres"
 DATABASE = "threatlog"
@@ -22,6 +23,16 @@ USER = "threatlog"
 
 _INITDB_TIMEOUT_S = 120.0
 _BOOTSTRAP = f"CREATE ROLE {USER} LOGIN CREATEDB;\nCREATE DATABASE {DATABASE} OWNER {USER};\n"
+_ROLE = "DO $$ BEGIN IF to_regrole('{0}') IS NULL THEN CREATE ROLE {0} {1}; END IF; END $$;\n"
+# One statement a line, as the single-user mode reads them; each may come again.
+_ROLES = "".join(
+    f"{_ROLE.format(group, 'NOLOGIN')}{_ROLE.format(login, 'LOGIN')}GRANT {group} TO {login};\n"
+    for login, group in LOGINS.values()
+)
+# To see what the services' sessions do, and to end one.
+_ROLES += f"GRANT pg_read_all_stats, pg_signal_backend TO {USER};\n"
+# In the data folder: the roles that it has.
+_ROLES_FILE = "threatlog-roles.sql"
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
@@ -74,6 +85,7 @@ class PostgresServer(Server):
             self._data = unfinished.rename(self._folder).resolve()
         elif (data / "PG_VERSION").is_file():
             self._data = data
+            self._add_roles(data)
         else:
             raise ServerError(
                 f"{self._folder} is not a whole PostgreSQL data folder (no PG_VERSION in it); "
@@ -84,8 +96,21 @@ class PostgresServer(Server):
         locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
         options = ("--pgdata", str(data), "--username", SUPERUSER, "--auth=trust", "--no-instructions", *locale)
         self._run(data, "initdb", *options)
+        self._run_single(data, _BOOTSTRAP)
+        self._add_roles(data)
+
+    def _add_roles(self, data: Path) -> None:
+        """Also to a folder that an older version made."""
+        made = data / _ROLES_FILE
+        if made.is_file() and made.read_text(encoding="ascii") == _ROLES:
+            return
+        _remove_stale_pid_file(data)
+        self._run_single(data, _ROLES)
+        made.write_text(_ROLES, encoding="ascii")
+
+    def _run_single(self, data: Path, statements: str) -> None:
         single = ("--single", "-D", str(data), "-c", "log_checkpoints=off", "postgres")
-        self._run(data, "postgres", *single, stdin=_BOOTSTRAP)
+        self._run(data, "postgres", *single, stdin=statements)
 
     def _run(self, data: Path, program: str, *arguments: str, stdin: str = "") -> None:
         command = (str(program_folder(self._account) / program), *arguments)

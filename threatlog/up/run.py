@@ -20,6 +20,7 @@ from threatlog.embedded.child import ChildProcess
 from threatlog.embedded.errors import in_words
 from threatlog.embedded.kafka_jars import KAFKA_VERSION, kafka_is_cached
 from threatlog.embedded.ports import fault_of, free_port
+from threatlog.process.postgres_roles import LOGINS
 from threatlog.process.settings import Settings
 from threatlog.up.data_folder import DataFolder, open_data_folder
 from threatlog.up.opening import opening
@@ -33,7 +34,7 @@ from threatlog.up.plan import (
     server_variables,
 )
 from threatlog.up.progress import Outlet, Progress
-from threatlog.up.service import Sender, Service, python_launch
+from threatlog.up.service import Portless, Sender, Service, python_launch
 from threatlog.up.stopping import StopRequest, StopRequestedError
 from threatlog.up.supervisor import Supervisor, ending
 
@@ -49,7 +50,7 @@ _SENDER_RUN_S = 3600
 _STOP_ORDER = (
     (("loadgen",), 1.0),
     (("gateway",), 2.0),
-    (("stream", "query"), 3.0),
+    (("stream", "query", "index"), 3.0),
     (("redis", "postgres", "kafka"), 3.5),
 )
 # More than that in single requests is more than one sender here makes; then a hundred requests a second carry them.
@@ -155,7 +156,8 @@ def _start_services(
     progress: Progress,
 ) -> None:
     def service(name: str, command: str, port: int, host: str, variable: str, **changed: str) -> Service:
-        launch = python_launch(sys.executable, ("threatlog", command), folder.log(name), {**environment, **changed})
+        own = {**environment, "THREATLOG_POSTGRES_USER": LOGINS[command][0], **changed}
+        launch = python_launch(sys.executable, ("threatlog", command), folder.log(name), own)
         return Service(name, launch, reached_host(host), port, variable)
 
     streams = [
@@ -175,6 +177,8 @@ def _start_services(
         service("gateway", "gateway", ports.gateway, settings.server.host, "GATEWAY_PORT"),
         *streams,
         service("query", "query", ports.query, settings.query.host, "QUERY_PORT"),
+        # As the owner of the tables.
+        Portless("index", python_launch(sys.executable, ("threatlog", "index"), folder.log("index"), environment)),
     ]
     progress.step(f"starting the gateway, the stream application (workers: {len(streams)}) and the query API")
     with progress.waiting("waiting for the services"):

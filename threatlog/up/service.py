@@ -1,4 +1,4 @@
-"""One of our own services, or the sender of sample events, as a child process with a health check over HTTP."""
+"""One of our own services, or one that has no port, as a child process with a health check over HTTP."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ class Service(Server):
                 return False
 
 
-class Sender(Service):
-    """A process without a port, which is ready while it runs, and ends when it has sent its share."""
-
-    ends_when_done = True
+class Portless(Service):
+    """A process without a port, which is ready while it runs."""
 
     def __init__(self, name: str, launch: Launch) -> None:
         super().__init__(name, launch, host="", port=0, port_variable="")
@@ -52,6 +50,12 @@ class Sender(Service):
     def answers(self) -> bool:
         """Always: it has no port to ask."""
         return True
+
+
+class Sender(Portless):
+    """One that ends when it has sent its share."""
+
+    ends_when_done = True
 
 
 def python_launch(python: str, module: tuple[str, ...], log_path: Path, environment: Mapping[str, str]) -> Launch:

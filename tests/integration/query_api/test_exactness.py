@@ -50,14 +50,14 @@ async def connection(stack: Stack) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def pool(stack: Stack) -> AsyncIterator[Pool]:
-    pool = await open_pool(stack.settings.postgres, 20.0, 10)
+    pool = await open_pool(stack.postgres_of("query"), 20.0, 10)
     yield pool
     await pool.close()
 
 
 @pytest.fixture
 async def reader(stack: Stack) -> AsyncIterator[PostgresReader]:
-    made = await connections(stack.settings.postgres, 20.0)
+    made = await connections(stack.postgres_of("query"), 20.0)
     reader = PostgresReader(made, stack.settings.kafka.topic, ReaderMemory.empty(time.monotonic))
     yield reader
     await reader.close(5.0)

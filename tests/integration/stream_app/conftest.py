@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
+from stream_app.postgres_store import PostgresStore
 from tests.contract.stores import (
     PostgresAdapter,
 )
@@ -30,3 +32,12 @@ async def observer(stack: Stack) -> AsyncIterator[Observer]:
     connection = await asyncpg.connect(stack.postgres_dsn)
     yield connection
     await connection.close()
+
+
+async def until_one_waits(store: PostgresStore) -> None:
+    """Returns once somebody waits for a lock."""
+    async with asyncio.timeout(20):
+        while True:
+            if await store.fetch("SELECT FROM pg_locks WHERE NOT granted"):
+                return
+            await asyncio.sleep(0.02)

@@ -1,17 +1,15 @@
-"""Day partitions on PostgreSQL: made, filled from the default one, indexed when they close."""
+"""Day partitions on PostgreSQL: made, and filled from the default one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 import pytest
 
-from stream_app.partitions import _ADVISORY_LOCK, DayPartitions
+from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from tests.contract.stores import (
     PostgresAdapter,
@@ -19,6 +17,7 @@ from tests.contract.stores import (
     write,
 )
 from tests.fakes.kafka_records import TOPIC, record
+from tests.integration.stream_app.conftest import until_one_waits
 from tests.servers import Stack
 
 Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -120,29 +119,11 @@ async def test_a_day_that_was_put_off_is_tried_again_a_minute_later(
     assert await tables_of(postgres) == ["logs_20261124"]
 
 
-class AfterTheMove:
-    """A store's connection that lets something happen after the first rows have moved."""
-
-    def __init__(self, store: PostgresStore, happens: Callable[[], Awaitable[object]]) -> None:
-        self._store = store
-        self._happens: Callable[[], Awaitable[object]] | None = happens
-        self._connection: Observer | None = None
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[AfterTheMove]:
-        async with self._store.session() as self._connection:
-            yield self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def execute(self, statement: str, *arguments: Any, **options: Any) -> str:
-        assert self._connection is not None
-        answer = await self._connection.execute(statement, *arguments, **options)
-        if "DELETE FROM logs_default" in statement and self._happens:
-            happens, self._happens = self._happens, None
-            await happens()
-        return answer
+# Holds up whoever has moved rows out of the default partition, for as long as the test wants.
+HOLD_UP_THE_MOVE = """
+CREATE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;
+CREATE TRIGGER hold_up AFTER DELETE ON logs_default FOR EACH STATEMENT EXECUTE FUNCTION hold_up()"""
 
 
 @pytest.mark.integration
@@ -150,16 +131,18 @@ async def test_a_row_that_comes_while_its_day_is_filled_neither_waits_nor_is_los
     postgres: PostgresAdapter, observer: Observer, stack: Stack
 ) -> None:
     await write(postgres, record(0), record(1))
-    seen = []
+    await observer.execute(HOLD_UP_THE_MOVE)
+    await observer.execute("SELECT pg_advisory_lock(42)")
 
-    async def another_comes() -> None:
-        seen.append(await observer.fetchval("SELECT count(*) FROM logs"))
+    slow = PostgresStore(stack.postgres_of("stream"), TOPIC, "worker-2")
+    moving = asyncio.create_task(DayPartitions(slow, 30, 2, lambda: TODAY).make_of_default())
+    await until_one_waits(postgres.store)
+    seen = [await observer.fetchval("SELECT count(*) FROM logs")]
+    async with asyncio.timeout(20):
         await write(postgres, record(2))
         seen.append(await observer.fetchval("SELECT count(*) FROM logs"))
-
-    slow = PostgresStore(stack.settings.postgres, TOPIC, "worker-2")
-    async with asyncio.timeout(20):
-        await DayPartitions(AfterTheMove(slow, another_comes), 30, 2, lambda: TODAY).make_of_default()
+        await observer.execute("SELECT pg_advisory_unlock(42)")
+        await moving
 
     assert seen == [2, 3]
     assert await tables_of(postgres) == ["logs_20261124"]
@@ -169,7 +152,7 @@ async def test_a_row_that_comes_while_its_day_is_filled_neither_waits_nor_is_los
 
 @pytest.mark.integration
 async def test_two_workers_may_make_the_same_partition_at_once(postgres: PostgresAdapter, stack: Stack) -> None:
-    other = PostgresStore(stack.settings.postgres, TOPIC, "worker-2")
+    other = PostgresStore(stack.postgres_of("stream"), TOPIC, "worker-2")
     wanted = {day(TODAY) - n for n in range(4)}
 
     await asyncio.gather(
@@ -181,75 +164,3 @@ async def test_two_workers_may_make_the_same_partition_at_once(postgres: Postgre
     )
     assert len(found) == 5
     await other.close()
-
-
-async def until_one_waits(postgres: PostgresAdapter) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if await postgres.store.fetch("SELECT FROM pg_locks WHERE NOT granted"):
-                return
-            await asyncio.sleep(0.02)
-
-
-async def source_indexes(postgres: PostgresAdapter) -> list[str]:
-    found = await postgres.store.fetch("SELECT tablename FROM pg_indexes WHERE indexname ~ '_source_ts$' ORDER BY 1")
-    return [row["tablename"] for row in found]
-
-
-@pytest.mark.integration
-async def test_a_partition_gets_its_source_index_once_its_day_has_been_over_for_an_hour(
-    postgres: PostgresAdapter,
-) -> None:
-    await days_of(postgres, TODAY).ensure({day(TODAY), day(TODAY) - 1})
-    await days_of(postgres, datetime(2026, 11, 24, 0, 59, tzinfo=UTC)).index_closed()
-    assert await source_indexes(postgres) == []
-
-    for _ in range(2):
-        await days_of(postgres, datetime(2026, 11, 24, 1, 1, tzinfo=UTC)).index_closed()
-
-    assert await source_indexes(postgres) == ["logs_20261123"]
-
-
-@pytest.mark.integration
-async def test_only_one_worker_at_a_time_indexes(postgres: PostgresAdapter, observer: Observer) -> None:
-    await days_of(postgres, TODAY).ensure({day(TODAY) - 1})
-    await observer.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK + 1)
-    await days_of(postgres, TODAY).index_closed()
-    assert await source_indexes(postgres) == []
-    await observer.execute("SELECT pg_advisory_unlock_all()")
-    await days_of(postgres, TODAY).index_closed()
-
-    assert await source_indexes(postgres) == ["logs_20261123"]
-
-
-@pytest.mark.integration
-async def test_an_index_whose_build_was_cut_off_is_built_anew(
-    postgres: PostgresAdapter, observer: Observer, stack: Stack
-) -> None:
-    await days_of(postgres, TODAY).ensure({day(TODAY) - 1})
-    await days_of(postgres, TODAY).index_closed()
-    superuser = await asyncpg.connect(
-        host="127.0.0.1",
-        port=postgres.store._settings.port,
-        user="postgres",
-        database=postgres.store._settings.database,
-    )
-    await superuser.execute(
-        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'logs_20261123_source_ts'::regclass"
-    )
-    await superuser.close()
-
-    slow = PostgresStore(stack.settings.postgres, TOPIC, "worker-2")
-    async with observer.transaction():
-        await observer.execute("SELECT FROM logs")
-        building = asyncio.create_task(DayPartitions(slow, 30, 2, lambda: TODAY).index_closed())
-        await until_one_waits(postgres)
-        # A window does not queue behind the drop, which waits for the reader.
-        async with asyncio.timeout(5):
-            await write(postgres, record(0, timestamp="2026-11-23T10:00:00Z"))
-    await building
-    await slow.close()
-
-    assert await observer.fetchval(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = 'logs_20261123_source_ts'::regclass"
-    )

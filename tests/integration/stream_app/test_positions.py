@@ -239,7 +239,8 @@ async def test_a_closed_partition_gets_its_index_from_the_running_worker(make_st
     await tables.fetch(
         "CREATE TABLE logs_20260101 PARTITION OF logs FOR VALUES FROM ('2026-01-01 00:00Z') TO ('2026-01-02 00:00Z')"
     )
-    await Worker(spawn, stack).ready()
+    # Only whoever owns a table may: where there are no roles, that is the worker.
+    await Worker(spawn, stack, THREATLOG_POSTGRES_USER=stack.settings.postgres.user).ready()
 
     async def indexed() -> bool:
         return bool(await tables.value("SELECT count(*) FROM pg_indexes WHERE indexname = 'logs_20260101_source_ts'"))

@@ -24,6 +24,7 @@ from tests.contract.stores import (
 )
 from tests.fakes.kafka_records import LIMITS, NOON_MS, TOPIC, FakeRecord, chunk, record, window
 from tests.servers import Stack
+from threatlog.process.postgres_connection import connect_keywords
 
 Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -50,7 +51,7 @@ async def test_hours_add_up_to_the_rows(postgres: PostgresAdapter) -> None:
 async def test_workers_that_count_in_the_same_cells_never_wait_in_a_circle(stack: Stack) -> None:
     """A deadlock would end one of them with StoreUnavailableError."""
     stamps = [f"2026-11-24T{hour:02}:{minute:02}:00Z" for hour in (9, 10) for minute in range(0, 60, 7)]
-    stores = [PostgresStore(stack.settings.postgres, TOPIC, f"worker-{n}") for n in range(4)]
+    stores = [PostgresStore(stack.postgres_of("stream"), TOPIC, f"worker-{n}") for n in range(4)]
 
     async def store(partition: int) -> None:
         # Each meets the shared cells in an order of its own.
@@ -98,7 +99,7 @@ async def test_a_window_of_an_old_owner_waits_for_the_new_owners_and_changes_not
     """The order in which the new owner's transaction comes first and is still open when the old one's begins."""
     start = await postgres.positions({0: 0})
     same = window([chunk(0, range(50))], start)
-    zombie = PostgresStore(stack.settings.postgres, TOPIC, "zombie")
+    zombie = PostgresStore(stack.postgres_of("stream"), TOPIC, "zombie")
 
     results = await asyncio.gather(postgres.write(same), zombie.write(same), return_exceptions=True)
 
@@ -114,7 +115,7 @@ async def test_a_new_owner_finds_what_the_old_owners_late_transaction_stored(
 ) -> None:
     """The other order: the old owner commits after the partition has gone to the new one."""
     start = await postgres.positions({0: 0})
-    zombie = PostgresStore(stack.settings.postgres, TOPIC, "zombie")
+    zombie = PostgresStore(stack.postgres_of("stream"), TOPIC, "zombie")
     await zombie.write(window([chunk(0, range(30))], start))
 
     with pytest.raises(OffsetsMovedError) as moved:
@@ -151,19 +152,20 @@ class HalfCopy:
 @pytest.mark.integration
 @pytest.mark.parametrize("application", ["threatlog-stream", "psql"])
 async def test_a_worker_frozen_in_a_copy_is_ended_by_its_heir_and_nobody_else_is(
-    postgres: PostgresAdapter, observer: Observer, stack: Stack, application: str
+    postgres: PostgresAdapter, stack: Stack, application: str
 ) -> None:
     start = await postgres.positions({0: 0})
-    await observer.execute(f"SET application_name = '{application}'")
-    frozen = HalfCopy(observer)
+    other = await asyncpg.connect(**connect_keywords(stack.postgres_of("stream")))
+    await other.execute(f"SET application_name = '{application}'")
+    frozen = HalfCopy(other)
     await frozen.holds.wait()
-    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.5, frozen_after_s=0.5)
+    heir = PostgresStore(stack.postgres_of("stream"), TOPIC, "heir", lock_timeout_s=0.5, frozen_after_s=0.5)
 
     async with asyncio.timeout(20):
         if application == "psql":
             with pytest.raises(StoreUnavailableError, match="lock timeout"):
                 await heir.write(window([chunk(0, range(5))], start))
-            assert not observer.is_closed()
+            assert not other.is_closed()
         else:
             stored = await heir.write(window([chunk(0, range(5))], start))
             assert len(stored.rows) == 5
@@ -171,6 +173,7 @@ async def test_a_worker_frozen_in_a_copy_is_ended_by_its_heir_and_nobody_else_is
     frozen.work.cancel()
     await asyncio.gather(frozen.work, return_exceptions=True)
     await heir.close()
+    other.terminate()
 
 
 @pytest.mark.integration
@@ -179,7 +182,7 @@ async def test_a_transaction_that_is_young_is_waited_for(
 ) -> None:
     start = await postgres.positions({0: 0})
     await observer.execute("SET application_name = 'threatlog-stream'")
-    heir = PostgresStore(stack.settings.postgres, TOPIC, "heir", lock_timeout_s=0.2)
+    heir = PostgresStore(stack.postgres_of("stream"), TOPIC, "heir", lock_timeout_s=0.2)
     async with observer.transaction():
         await observer.execute("SELECT FROM consumer_offsets FOR UPDATE")
         with pytest.raises(StoreBusyError):

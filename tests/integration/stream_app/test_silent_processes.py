@@ -27,7 +27,7 @@ START = datetime(2026, 11, 24, tzinfo=UTC)
 
 @pytest.fixture
 async def reader(stack: Stack) -> AsyncIterator[PostgresReader]:
-    opened = await connections(stack.settings.postgres, 5.0)
+    opened = await connections(stack.postgres_of("query"), 5.0)
     reader = PostgresReader(opened, TOPIC, ReaderMemory.empty(lambda: 0.0))
     yield reader
     await reader.close(5.0)
@@ -114,7 +114,7 @@ async def test_a_report_during_the_fold_waits_and_is_counted_once(
 ) -> None:
     await report(postgres, "stream-a-1", 100, [1])
     await fall_silent(observer, "stream-a-1")
-    other = PostgresStore(stack.settings.postgres, TOPIC, "other")
+    other = PostgresStore(stack.postgres_of("stream"), TOPIC, "other")
 
     await asyncio.gather(
         SilentProcesses(other).fold(), report(postgres, "stream-a-1", 150, [2]), SilentProcesses(other).fold()

@@ -77,14 +77,15 @@ class FakeParts:
     async def make_of_default(self) -> None:
         self.filled += 1
 
-    async def index_closed(self) -> None:
+    async def build(self) -> bool:
         self.indexed += 1
+        return True
 
 
 def upkeep_of(parts: Any, stored: Callable[[], dict[int, int]]) -> Upkeep:
     figures = StreamFigures(CollectorRegistry(), lambda: 0.0, lambda: range(1))
     identity = Identity("stream-test-7", "stream-test", datetime(2026, 11, 24, tzinfo=UTC))
-    keeping = Keeping(parts, parts, parts, parts, parts, parts, parts, figures)
+    keeping = Keeping(parts, parts, parts, parts, parts, parts, parts, parts, figures)
     return Upkeep(identity, keeping, parts, parts, stored, lambda: 7)
 
 

@@ -1,0 +1,1 @@
+DROP FUNCTION move_log_day(date), lock_default_logs(), make_log_day(date);

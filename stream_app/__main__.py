@@ -22,17 +22,18 @@ from ingest_gateway.contract import EventLimits
 from stream_app.aiokafka_group import KafkaLog, wait_for_kafka
 from stream_app.consumer_view import view_of
 from stream_app.contract import RedisKeys
-from stream_app.day_indexes import DayIndexes
 from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
 from stream_app.figures import StreamFigures
 from stream_app.near_events import NearEvents
 from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
+from stream_app.owners_upkeep import OwnersUpkeep
 from stream_app.partitions import DayPartitions
 from stream_app.pipeline import Pipeline
 from stream_app.pipeline_parts import Parts, Policy
 from stream_app.positions import Positions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect
+from stream_app.retention_watch import RetentionWatch
 from stream_app.retry import Backoff
 from stream_app.silent_processes import SilentProcesses
 from stream_app.snapshot import PostgresSnapshots
@@ -210,20 +211,38 @@ def _registry() -> CollectorRegistry:
     return registry
 
 
+def _days(settings: Settings, store: PostgresStore) -> DayPartitions:
+    return DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
+
+
+def _keeping(
+    settings: Settings, name: str, mirror: RedisMirror, near_events: NearEvents, figures: StreamFigures
+) -> Keeping:
+    store, slow_store = (PostgresStore(settings.postgres, settings.kafka.topic, name) for _ in range(2))
+    retention_days = settings.storage.retention_days
+    return Keeping(
+        store,
+        slow_store,
+        mirror,
+        _days(settings, store),
+        _days(settings, slow_store),
+        OwnersUpkeep(slow_store, retention_days, _now),
+        RetentionWatch(store, mirror, figures, retention_days, _now),
+        SilentProcesses(slow_store),
+        near_events,
+        figures,
+    )
+
+
 def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     from stream_app.faust_app import build_app
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
-    window_store, upkeep_store, slow_store, mirror_store = (
-        PostgresStore(settings.postgres, topic, name) for _ in range(4)
-    )
+    window_store, mirror_store = (PostgresStore(settings.postgres, topic, name) for _ in range(2))
     if fail_point is not None:
         window_store = FailingStore(fail_point, settings.postgres, topic, name)
-    window_days, upkeep_days, closed_days = (
-        DayPartitions(store, settings.storage.partition_days_back, settings.storage.partition_days_ahead, _now)
-        for store in (window_store, upkeep_store, slow_store)
-    )
+    window_days = _days(settings, window_store)
     registry = _registry()
     figures = StreamFigures(registry, time.time, window_days.allowed, window_days.put_off)
     snapshots = PostgresSnapshots(mirror_store, topic)
@@ -238,9 +257,8 @@ def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     app = build_app(settings, pipeline, name)
     kafka.app = app
     positions = Positions(lambda: view_of(app.consumer), topic)
-    silent, near_events = SilentProcesses(slow_store), NearEvents(snapshots, mirror, _now)
-    indexes = DayIndexes(slow_store, _now)
-    keeping = Keeping(upkeep_store, slow_store, mirror, upkeep_days, closed_days, indexes, silent, near_events, figures)
+    near_events = NearEvents(snapshots, mirror, _now)
+    keeping = _keeping(settings, name, mirror, near_events, figures)
     identity = Identity(f"{name}-{int(time.time())}", name, _now())
     upkeep = Upkeep(
         identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: app.buffered.count

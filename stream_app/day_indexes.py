@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from stream_app.partitions import ADVISORY_LOCK, EXISTING, day_of, days_since_1970
+from stream_app.partitions import ADVISORY_LOCK, EXISTING, Sessions, day_of, days_since_1970
 
 log = logging.getLogger(__name__)
 # A partition is closed when its day has been over for this long: most late events have come.
 CLOSED_AFTER: Final = timedelta(hours=1)
 _TIMEOUT_S: Final = 3600.0
 
-# PostgreSQL lets the owner of a table build an index on it, and nobody else; concurrently not in a function either.
-OWNS_LOGS: Final = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'logs'::regclass"
 WITH_SOURCE_INDEX: Final = """
 SELECT tablename FROM pg_indexes WHERE schemaname = current_schema() AND indexname ~ '_source_ts$'"""
 # A build that was cut off leaves an index that is never used and never finished.
@@ -25,30 +22,21 @@ SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE NOT i.indisvalid AND c.relname ~ '^logs_[0-9]{8}_source_ts$'"""
 
 
-class Sessions(Protocol):
-    """What is needed of the store. Raises StoreUnavailableError."""
-
-    def session(self) -> AbstractAsyncContextManager[Any]: ...
-
-
 class DayIndexes:
-    """Builds them; one process at a time."""
+    """Builds them, for whoever owns the tables: PostgreSQL lets nobody else, and not in a function either."""
 
     def __init__(self, sessions: Sessions, now: Callable[[], datetime]) -> None:
         self._sessions = sessions
         self._now = now
 
-    async def build(self) -> bool:
-        """Builds what is missing; False where it may not: then `threatlog index` does. Raises StoreUnavailableError."""
+    async def build(self) -> None:
+        """Builds what is missing, unless another process is at it. Raises StoreUnavailableError."""
         async with self._sessions.session() as connection:
-            if not await connection.fetchval(OWNS_LOGS):
-                return False
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK + 1):
                 try:
                     await self._build(connection)
                 finally:
                     await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK + 1)
-        return True
 
     async def _build(self, connection: Any) -> None:
         # Concurrently: events go on being stored meanwhile. It waits for all who read, and may take its time.

@@ -59,6 +59,12 @@ class StreamFigures:
         )
         self.partitions = Gauge("threatlog_worker_assigned_partitions", "partitions of this worker", registry=registry)
         self.buffered = Gauge("threatlog_worker_buffered_events", "events fetched and not stored", registry=registry)
+        self.retention_dropped = Gauge(
+            "threatlog_retention_dropped_events", "events past their retention, over all time", registry=registry
+        )
+        self.retention_overdue = Gauge(
+            "threatlog_retention_overdue_days", "days past their retention that are still there", registry=registry
+        )
         self.windows = Histogram(
             "threatlog_worker_batch_events", "events in a window", buckets=_WINDOW_BUCKETS, registry=registry
         )

@@ -52,7 +52,8 @@ def days_since_1970(moment: datetime) -> int:
     return (moment.date() - _EPOCH_DAY).days
 
 
-def _start_of(day: int) -> datetime:
+def start_of(day: int) -> datetime:
+    """The first moment of a day counted since 1970."""
     return datetime.combine(_EPOCH_DAY, datetime.min.time(), UTC) + timedelta(days=day)
 
 
@@ -123,7 +124,7 @@ class DayPartitions:
         async with connection.transaction():
             await connection.execute(_IN_PASSING)
             await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
-            made: bool = await connection.fetchval(_MAKE, _start_of(day).date())
+            made: bool = await connection.fetchval(_MAKE, start_of(day).date())
         if made:
             log.info("made a day partition", extra={"table": name_of(day)})
         return made
@@ -139,7 +140,7 @@ class DayPartitions:
         try:
             while day < allowed.stop:
                 async with self._sessions.session() as connection:
-                    first = await connection.fetchval(FIRST_IN_DEFAULT, _start_of(day), _start_of(allowed.stop))
+                    first = await connection.fetchval(FIRST_IN_DEFAULT, start_of(day), start_of(allowed.stop))
                     if first is None:
                         return
                     day = days_since_1970(first)
@@ -158,6 +159,6 @@ class DayPartitions:
             await connection.execute(_LOCK_TIMEOUT)
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK + 3):
                 return
-            if not await connection.fetchval(_MOVE, _start_of(day).date(), timeout=_MOVE_TIMEOUT_S):
+            if not await connection.fetchval(_MOVE, start_of(day).date(), timeout=_MOVE_TIMEOUT_S):
                 return
         log.info("made a day partition of rows in the default one", extra={"table": name_of(day)})

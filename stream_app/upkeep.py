@@ -10,19 +10,22 @@ from datetime import datetime
 from typing import Protocol
 
 from stream_app import statements as sql
-from stream_app.day_indexes import DayIndexes
 from stream_app.figures import StreamFigures
 from stream_app.near_events import NearEvents
 from stream_app.outcomes import StoreBusyError, StoreUnavailableError, UnavailableError
+from stream_app.owners_upkeep import OwnersUpkeep
 from stream_app.partitions import DayPartitions
 from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror
+from stream_app.retention_watch import RetentionWatch
 from stream_app.silent_processes import SilentProcesses
 
 log = logging.getLogger(__name__)
 SAMPLE_INTERVAL_S = 0.1
 REPORT_INTERVAL_S = 1.0
 TABLES_INTERVAL_S = 60.0
+# For so long Redis may list what retention removed.
+RETENTION_INTERVAL_S = 5.0
 STOP_WITHIN_S = 1.0
 
 
@@ -69,14 +72,15 @@ class Keeping:
     mirror: RedisMirror
     days: DayPartitions
     closed_days: DayPartitions
-    indexes: DayIndexes
+    owners: OwnersUpkeep
+    retention: RetentionWatch
     silent: SilentProcesses
     near_events: NearEvents
     figures: StreamFigures
 
 
 class Upkeep:
-    """Three loops that end with the process; trouble in one of them is logged and tried again."""
+    """Four loops that end with the process; trouble in one of them is logged and tried again."""
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class Upkeep:
             (self._sample, SAMPLE_INTERVAL_S),
             (self._report, REPORT_INTERVAL_S),
             (self._keep_tables_and_lists, TABLES_INTERVAL_S),
+            (self._keeping.retention.look, RETENTION_INTERVAL_S),
         )
         self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
 
@@ -171,4 +176,4 @@ class Upkeep:
         await self._keeping.near_events.tell()
         await self._keeping.silent.fold()
         await self._keeping.closed_days.make_of_default()
-        await self._keeping.indexes.build()
+        await self._keeping.owners.do()

@@ -219,7 +219,7 @@ def test_a_service_logs_in_to_postgresql_with_a_password_of_its_own(name: str) -
     assert SERVICES["postgres"]["environment"][f"{name.upper()}_PASSWORD"].startswith(f"${{{password}:?")
 
 
-@pytest.mark.parametrize("name", ["migrate", "index"])
+@pytest.mark.parametrize("name", ["migrate", "maintain"])
 def test_what_only_the_owner_may_do_runs_as_the_owner(name: str) -> None:
     assert settings_of(name).postgres.user == DEFAULTS.postgres.user
     assert OURS[name]["environment"]["THREATLOG_POSTGRES_PASSWORD"].startswith("${THREATLOG_POSTGRES_PASSWORD:?")

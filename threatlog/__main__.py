@@ -105,11 +105,11 @@ def migrate(context: click.Context) -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="end when all closed days have theirs")
+@click.option("--once", is_flag=True, help="do what is due, and end")
 @click.pass_context
-def index(context: click.Context, once: bool) -> None:
-    """Build the indexes of closed days, where workers may not."""
-    from stream_app.index_days import run
+def maintain(context: click.Context, once: bool) -> None:
+    """Drop days past their retention and index closed ones, where workers may not."""
+    from stream_app.maintain import run
 
     sys.exit(run(_settings(context), once=once))
 

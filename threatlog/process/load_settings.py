@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from threatlog.process.server_access import access_faults
 from threatlog.process.setting_words import allowed
-from threatlog.process.settings import Settings
+from threatlog.process.settings import Settings, Storage
 
 PREFIX = "THREATLOG_"
 CONFIG_VARIABLE = "THREATLOG_CONFIG"
@@ -40,9 +40,17 @@ def load_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join([*unknown, *(_fault(fault, values) for fault in error.errors())])) from None
-    if faults := [*unknown, *access_faults(settings)]:
+    if faults := [*unknown, *access_faults(settings), *_storage_faults(settings.storage)]:
         raise SettingsError("\n".join(faults))
     return settings
+
+
+def _storage_faults(storage: Storage) -> Iterator[str]:
+    if 0 < storage.retention_days <= storage.partition_days_back:
+        yield (
+            f"storage.retention_days is {storage.retention_days}; allowed is 0, or more than "
+            f"storage.partition_days_back ({storage.partition_days_back}): late events must not make a dropped day"
+        )
 
 
 def variables() -> dict[str, tuple[str, str]]:

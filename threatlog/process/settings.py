@@ -120,6 +120,9 @@ class Storage(Section):
 
     partition_days_back: Count = Field(30, ge=1, le=3650, description="oldest day that gets a partition of its own")
     partition_days_ahead: Count = Field(2, ge=1, le=30, description="newest day that gets a partition of its own")
+    retention_days: Count = Field(
+        0, ge=0, le=36500, description="days after which events go; above `storage.partition_days_back`, 0 keeps all"
+    )
 
 
 class Access(Section):

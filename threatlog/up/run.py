@@ -50,7 +50,7 @@ _SENDER_RUN_S = 3600
 _STOP_ORDER = (
     (("loadgen",), 1.0),
     (("gateway",), 2.0),
-    (("stream", "query", "index"), 3.0),
+    (("stream", "query", "maintain"), 3.0),
     (("redis", "postgres", "kafka"), 3.5),
 )
 # More than that in single requests is more than one sender here makes; then a hundred requests a second carry them.
@@ -177,12 +177,17 @@ def _start_services(
         service("gateway", "gateway", ports.gateway, settings.server.host, "GATEWAY_PORT"),
         *streams,
         service("query", "query", ports.query, settings.query.host, "QUERY_PORT"),
-        # As the owner of the tables.
-        Portless("index", python_launch(sys.executable, ("threatlog", "index"), folder.log("index"), environment)),
+        _maintain(folder, environment),
     ]
     progress.step(f"starting the gateway, the stream application (workers: {len(streams)}) and the query API")
     with progress.waiting("waiting for the services"):
         supervisor.start(services, _SERVICES_READY_S)
+
+
+def _maintain(folder: DataFolder, environment: Mapping[str, str]) -> Portless:
+    """As the owner of the tables."""
+    launch = python_launch(sys.executable, ("threatlog", "maintain"), folder.log("maintain"), environment)
+    return Portless("maintain", launch)
 
 
 def _sender(rps: float, folder: DataFolder, at: Addresses, environment: Mapping[str, str]) -> Sender:

@@ -58,17 +58,6 @@ async def test_a_partition_gets_its_source_index_once_its_day_has_been_over_for_
     assert await source_indexes(postgres) == ["logs_20261123"]
 
 
-async def test_who_does_not_own_the_tables_builds_none_and_says_so(postgres: PostgresStore, stack: Stack) -> None:
-    await partitions_of(postgres).ensure({TODAY_NUMBER - 1})
-    worker = PostgresAdapter(stack)
-
-    assert await indexes_of(worker.store, TODAY).build() is False
-    assert await source_indexes(postgres) == []
-    assert await indexes_of(postgres, TODAY).build() is True
-    assert await source_indexes(postgres) == ["logs_20261123"]
-    await worker.store.close()
-
-
 async def test_only_one_process_at_a_time_indexes(postgres: PostgresStore, observer: Observer) -> None:
     await partitions_of(postgres).ensure({TODAY_NUMBER - 1})
     await observer.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK + 1)

@@ -26,7 +26,8 @@ class FakeParts:
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     troubles: list[Exception] = field(default_factory=list)
     unaligned: list[Exception] = field(default_factory=list)
-    indexed: int = 0
+    owned: int = 0
+    watched: int = 0
     folded: int = 0
     looked: int = 0
     # What the store says it holds; else that it holds what it is asked for.
@@ -77,15 +78,18 @@ class FakeParts:
     async def make_of_default(self) -> None:
         self.filled += 1
 
-    async def build(self) -> bool:
-        self.indexed += 1
+    async def do(self) -> bool:
+        self.owned += 1
         return True
+
+    async def look(self) -> None:
+        self.watched += 1
 
 
 def upkeep_of(parts: Any, stored: Callable[[], dict[int, int]]) -> Upkeep:
     figures = StreamFigures(CollectorRegistry(), lambda: 0.0, lambda: range(1))
     identity = Identity("stream-test-7", "stream-test", datetime(2026, 11, 24, tzinfo=UTC))
-    keeping = Keeping(parts, parts, parts, parts, parts, parts, parts, parts, figures)
+    keeping = Keeping(parts, parts, parts, parts, parts, parts, parts, parts, parts, figures)
     return Upkeep(identity, keeping, parts, parts, stored, lambda: 7)
 
 
@@ -147,7 +151,7 @@ async def test_trouble_of_any_kind_is_tried_again() -> None:
     upkeep = upkeep_of(parts, dict)
     upkeep.start()
     await until(lambda: parts.reports)
-    assert (parts.indexed, parts.folded, parts.filled) == (1, 1, 1)
+    assert (parts.owned, parts.watched, parts.folded, parts.filled) == (1, 1, 1, 1)
     await upkeep.stop()
 
 

@@ -150,6 +150,16 @@ def test_all_wrong_values_are_told_at_once(config: Path) -> None:
     assert len(told.splitlines()) == 3
 
 
+@pytest.mark.parametrize(("days", "is_allowed"), [(0, True), (7, False), (30, False), (31, True)])
+def test_a_retention_leaves_the_days_that_late_events_make(config: Path, days: int, is_allowed: bool) -> None:
+    text = f"storage: {{retention_days: {days}}}"
+    if is_allowed:
+        config.write_text(text)
+        assert load_settings({}, config).storage.retention_days == days
+    else:
+        assert f"storage.retention_days is {days}; allowed is 0, or more than" in fault(config, text)
+
+
 def test_an_unknown_section_is_told_with_the_known_ones(config: Path) -> None:
     told = fault(config, "servers: {port: 1}")
     assert "servers: no such setting" in told

@@ -1,4 +1,4 @@
-"""`threatlog index` as a process: as the owner, as a service, without PostgreSQL, and its end."""
+"""`threatlog maintain` as a process: as the owner, as a service, without PostgreSQL, and its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_L
 from threatlog.process.postgres_roles import LOGINS
 
 pytestmark = pytest.mark.integration
-ONCE = ["-m", "threatlog", "index", "--once"]
+ONCE = ["-m", "threatlog", "maintain", "--once"]
 
 
 async def closed_day(observer: Observer) -> str:
@@ -35,26 +35,26 @@ async def indexed(observer: Observer) -> list[str]:
 
 async def test_the_owner_builds_what_is_missing_and_ends(observer: Observer, stack: Stack, spawn: Spawner) -> None:
     name = await closed_day(observer)
-    assert spawn("index", ONCE, stack.environment).wait_exit(30) == EXIT_OK
+    assert spawn("maintain", ONCE, stack.environment).wait_exit(30) == EXIT_OK
     assert await indexed(observer) == [name]
 
 
 async def test_a_service_may_not_and_is_told_who_may(observer: Observer, stack: Stack, spawn: Spawner) -> None:
     await closed_day(observer)
-    process = spawn("index", ONCE, stack.with_environment(THREATLOG_POSTGRES_USER=LOGINS["stream"][0]))
+    process = spawn("maintain", ONCE, stack.with_environment(THREATLOG_POSTGRES_USER=LOGINS["stream"][0]))
     assert process.wait_exit(30) == EXIT_CONFIGURATION
-    assert "only the owner of the tables may build indexes" in json.loads(process.log_text().splitlines()[-1])["msg"]
+    assert "only the owner of the tables may maintain them" in json.loads(process.log_text().splitlines()[-1])["msg"]
     assert await indexed(observer) == []
 
 
 async def test_without_postgresql_it_ends_with_75(stack: Stack, spawn: Spawner) -> None:
     away = stack.with_environment(THREATLOG_POSTGRES_PORT=str(free_port(random.Random())))
-    assert spawn("index", ONCE, away).wait_exit(30) == EXIT_TRY_LATER
+    assert spawn("maintain", ONCE, away).wait_exit(30) == EXIT_TRY_LATER
 
 
 async def test_it_goes_on_until_it_is_told_to_end(observer: Observer, stack: Stack, spawn: Spawner) -> None:
     name = await closed_day(observer)
-    process = spawn("index", ["-m", "threatlog", "index"], stack.environment)
+    process = spawn("maintain", ["-m", "threatlog", "maintain"], stack.environment)
 
     async def built() -> bool:
         return await indexed(observer) == [name]

@@ -1,4 +1,4 @@
-"""`threatlog index`: builds the indexes of closed days as whoever owns the tables, where workers may not."""
+"""`threatlog maintain`: what only the owner of the tables may do, as a process beside workers that are not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from stream_app.day_indexes import DayIndexes
 from stream_app.outcomes import ConfigurationFaultError, StoreUnavailableError
+from stream_app.owners_upkeep import OwnersUpkeep
 from stream_app.postgres_store import PostgresStore
 from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_LATER
 from threatlog.process.logs import configure_logs
@@ -24,7 +24,7 @@ INTERVAL_S: Final = 60.0
 
 def run(settings: Settings, *, once: bool) -> int:
     """Goes on until SIGTERM or Ctrl-C, or looks `once`. Returns the exit code."""
-    configure_logs("index", settings.log.level)
+    configure_logs("maintain", settings.log.level)
     return asyncio.run(_until_told(settings, once=once))
 
 
@@ -38,16 +38,16 @@ async def _until_told(settings: Settings, *, once: bool) -> int:
 
 
 async def _work(settings: Settings, *, once: bool) -> int:
-    store = PostgresStore(settings.postgres, settings.kafka.topic, "index")
-    indexes = DayIndexes(store, lambda: datetime.now(UTC))
+    store = PostgresStore(settings.postgres, settings.kafka.topic, "maintain")
+    upkeep = OwnersUpkeep(store, settings.storage.retention_days, lambda: datetime.now(UTC))
     while True:
         try:
-            if not await indexes.build():
-                log.error("only the owner of the tables may build indexes: the user that runs `threatlog migrate`")
+            if not await upkeep.do():
+                log.error("only the owner of the tables may maintain them: the user that runs `threatlog migrate`")
                 return EXIT_CONFIGURATION
             code = EXIT_OK
         except StoreUnavailableError as error:
-            log.warning(f"indexes wait: {error.trouble}", extra={"why": str(error)})
+            log.warning(f"the tables wait to be maintained: {error.trouble}", extra={"why": str(error)})
             code = EXIT_TRY_LATER
         except ConfigurationFaultError as error:
             log.error("%s", error)

@@ -28,12 +28,16 @@ class Admission:
     """
 
     # The share of the deadline that may be spent on waiting; the rest is for errors of the estimate and for the send.
-    _WAITING_SHARE = 0.5
+    # With more, whoever is taken under overload waits longer and no more are taken.
+    _WAITING_SHARE = 0.3
+    # For so long Kafka may be silent, as when a partition gets another leader, before its rate is taken for unknown.
+    _PAUSE_SHARE = 0.5
 
     def __init__(self, deadline_s: float, max_bytes: int, max_batch_bytes: int, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
         self._max_wait_s = deadline_s * self._WAITING_SHARE
+        self._max_pause_s = deadline_s * self._PAUSE_SHARE
         self._max_bytes = max_bytes
         # Less than a batch is no backlog: it leaves at once.
         self._min_backlog_bytes = min(max_batch_bytes, max_bytes)
@@ -71,7 +75,7 @@ class Admission:
             self._rate = AcknowledgementRate(
                 self._clock(),
                 window_s=self._deadline_s,
-                max_pause_s=self._max_wait_s,
+                max_pause_s=self._max_pause_s,
                 min_span_s=self._deadline_s / 20,
             )
 

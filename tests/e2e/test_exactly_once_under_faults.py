@@ -25,7 +25,7 @@ SEED = int(os.environ.get("THREATLOG_TEST_SEED") or random.SystemRandom().randra
 # made by transaction, so that the partitions of one window share it. A sequence keeps its value through a rollback.
 _ABORT_A_TENTH = """
 CREATE SEQUENCE aborted_windows;
-CREATE FUNCTION abort_some() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION abort_some() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF mod(abs(hashint8(pg_current_xact_id()::text::bigint)), 20) = TG_ARGV[0]::int THEN
         PERFORM nextval('aborted_windows');

@@ -29,7 +29,7 @@ BYTES_PER_S = 1_000_000
 # Enough to fill it, and few enough for all of them to be taken.
 SENDERS = 12
 PEAK_S = 6.0
-# Half of `server.write_timeout` is what a request may expect to wait; the rest is the estimate's.
+# A request may expect to wait for three tenths of `server.write_timeout`; the rest is for the send, and this machine.
 ACCEPTED_WITHIN_S = 4.0
 
 

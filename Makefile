@@ -14,6 +14,7 @@ ARGS ?=
 # Test processes side by side, each with servers of its own: most tests wait more than they compute.
 JOBS ?= 3
 SEEDS ?= 20
+FAULTS ?= full
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -43,8 +44,8 @@ test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers JOBS=
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' $(ARGS)
 
 # Longer than a run of all tests, and repeated: hours with twenty seeds.
-faults: $(STAMP) ## repeat every fault for long, and write docs/resiliency.md [SEEDS=20 ARGS='-k B6']
-	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile tests/faults --faults=full --fault-seeds='$(SEEDS)' $(ARGS)
+faults: $(STAMP) ## repeat every fault, and write docs/resiliency.md [SEEDS=20 FAULTS=full ARGS='-k B6']
+	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile tests/faults --faults='$(FAULTS)' --fault-seeds='$(SEEDS)' $(ARGS)
 
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' --cov \

@@ -32,14 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the servers come from, and how careful they are with the disk."""
     parser.addoption("--stack", choices=("embedded", "containers"), default="embedded", help="where servers come from")
     parser.addoption("--faults", choices=("short", "full"), default="short", help="how long and often faults strike")
-    parser.addoption("--fault-seeds", type=int, default=20, help="with --faults=full: runs of each fault")
+    parser.addoption("--fault-seeds", type=int, default=0, help="runs of each fault, which are then written down")
     parser.addoption("--no-fsync", action="store_true", help="let PostgreSQL skip fsync: faster, not what runs later")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A full run of the faults is written down, by the process that all results come to."""
-    if config.getoption("--faults") == "full" and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(FaultReporter(config.getoption("--fault-seeds")))
+    if config.getoption("--fault-seeds") and not hasattr(config, "workerinput"):
+        reporter = FaultReporter(config.getoption("--fault-seeds"), config.getoption("--faults"))
+        config.pluginmanager.register(reporter)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

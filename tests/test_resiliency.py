@@ -57,7 +57,7 @@ def test_what_was_seen_is_written_between_the_marks(tmp_path: Path) -> None:
     report.add("B6", "void", ["nothing | much"])
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    report.write(3, page)
+    report.write(3, "full", page)
     lines = page.read_text(encoding="utf-8").splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert [line for line in lines if line.startswith("| ")][1:] == [
@@ -66,4 +66,4 @@ def test_what_was_seen_is_written_between_the_marks(tmp_path: Path) -> None:
         "| A10 | 1 | held | 10 kills |",
         "| B6 | 1 | 1 void | nothing / much |",
     ]
-    assert "3 seeds" in report.markdown(datetime.now(UTC), 3)
+    assert "3 seeds, full runs" in report.markdown(datetime.now(UTC), 3, "full")

@@ -12,8 +12,7 @@ from tests.faults.intensity import Intensity, VoidRunError
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One run for each seed. The same seeds in every process of a run, and always those that once failed."""
     if "intensity" in metafunc.fixturenames:
-        full = metafunc.config.getoption("--faults") == "full"
-        count = metafunc.config.getoption("--fault-seeds") if full else 1
+        count = metafunc.config.getoption("--fault-seeds") or 1
         marker = metafunc.definition.get_closest_marker("failed_seeds")
         seeds = [*range(1, count + 1), *(marker.args if marker else ())]
         metafunc.parametrize("intensity", sorted(set(seeds)), indirect=True, ids=lambda seed: f"seed-{seed}")

@@ -45,30 +45,31 @@ class FaultReport:
         setattr(line, outcome, getattr(line, outcome) + 1)
         line.seen += seen
 
-    def markdown(self, now: datetime, seeds: int) -> str:
+    def markdown(self, now: datetime, seeds: int, intensity: str) -> str:
         """The section between the markers."""
         versions = ", ".join(f"{name} {version(name)}" for name in _PARTS)
-        head = f"Last run: {now:%Y-%m-%d %H:%M} UTC, {seeds} seeds, Python {platform.python_version()}, {versions}."
+        made = f"{now:%Y-%m-%d %H:%M} UTC, {seeds} seeds, {intensity} runs"
+        head = f"Last run: {made}, Python {platform.python_version()}, {versions}."
         table = ["| row | runs | result | seen last |", "| --- | --- | --- | --- |"]
         for row, line in sorted(self.lines.items(), key=lambda item: (item[0][0], int(item[0][1:]))):
             seen = line.seen[-1].replace("|", "/") if line.seen else ""
             table.append(f"| {row} | {line.passed + line.failed + line.void} | {line.result} | {seen} |")
         return "\n".join([head, "", *table])
 
-    def write(self, seeds: int, page: Path = PAGE) -> None:
+    def write(self, seeds: int, intensity: str, page: Path = PAGE) -> None:
         """Into the page, in the place of what stood there."""
         text = page.read_text(encoding="utf-8")
         before, _, rest = text.partition(BEGIN)
         _, _, after = rest.partition(END)
-        section = self.markdown(datetime.now(UTC), seeds)
+        section = self.markdown(datetime.now(UTC), seeds, intensity)
         page.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}", encoding="utf-8")
 
 
 class FaultReporter:
     """In the process that reports: collects every fault test, and writes the page at the end."""
 
-    def __init__(self, seeds: int) -> None:
-        self._seeds = seeds
+    def __init__(self, seeds: int, intensity: str) -> None:
+        self._seeds, self._intensity = seeds, intensity
         self._report = FaultReport()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -85,4 +86,4 @@ class FaultReporter:
     def pytest_sessionfinish(self) -> None:
         """The end of the run."""
         if self._report.lines:
-            self._report.write(self._seeds)
+            self._report.write(self._seeds, self._intensity)

@@ -27,23 +27,48 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x7468_7265_6178
 # How long to wait for PostgreSQL to come up: as long as a container may take on a slow disk.
 WAIT_S = 60.0
+# All who store or ask queue behind whoever waits for a lock on their table. In between they have their turn.
+_LOCK_TIMEOUT_S = 1.0
 
 
-def run(settings: Postgres, wait_s: float = WAIT_S) -> int:
-    """Applies what is missing and prints it. Returns the exit code: 0, or 75 when PostgreSQL did not answer."""
+def run(settings: Postgres, wait_s: float = WAIT_S, folder: Path = MIGRATIONS) -> int:
+    """Applies what is missing and prints it. Returns the exit code.
+
+    0; or 75 when PostgreSQL did not answer, or others were in the way, for `wait_s`. What was applied by then stays.
+    """
     try:
         backend = _connect(settings, wait_s)
     except psycopg.OperationalError as error:
         print(f"threatlog: PostgreSQL at {settings.host}:{settings.port} did not answer in {wait_s:.0f} s: {error}")
         return EXIT_TRY_LATER
-    migrations = yoyo.read_migrations(str(MIGRATIONS))
+    migrations = yoyo.read_migrations(str(folder))
     with _alone(backend), backend.lock():
-        missing = backend.to_apply(migrations)
-        backend.apply_migrations(missing)
+        missing = list(backend.to_apply(migrations))
+        if not _applied(backend, missing, time.monotonic() + wait_s):
+            return EXIT_TRY_LATER
         with psycopg.connect(_url(settings, "postgresql")) as connection:
             _set_rights(connection, settings.user)
     print(f"applied {', '.join(migration.id for migration in missing)}" if missing else "the tables are up to date")
     return 0
+
+
+def _applied(backend: yoyo.backends.DatabaseBackend, missing: list[yoyo.migrations.Migration], deadline: float) -> bool:
+    """Applies them in order, each in its own transaction. False where others kept a table until the deadline."""
+    for migration in missing:
+        told = False
+        while True:
+            try:
+                backend.apply_one(migration)
+                break
+            except psycopg.errors.LockNotAvailable:
+                if time.monotonic() > deadline:
+                    print(f"threatlog: {migration.id} was not applied: others hold a table that it changes; try again")
+                    return False
+                if not told:
+                    print(f"{migration.id} waits for others who hold a table that it changes", flush=True)
+                    told = True
+                time.sleep(_LOCK_TIMEOUT_S)
+    return True
 
 
 def _set_rights(connection: psycopg.Connection, user: str) -> None:
@@ -73,6 +98,7 @@ def _alone(backend: yoyo.backends.DatabaseBackend) -> Iterator[None]:
     """This lock goes with whoever holds it; the row that yoyo 9.0 locks with stays, and locks out all later ones."""
     if not backend.execute("SELECT pg_try_advisory_lock(:lock)", {"lock": _ADVISORY_LOCK}).fetchone()[0]:
         print("waiting for another `threatlog migrate`")
+        backend.execute("SET lock_timeout = 0")
         backend.execute("SELECT pg_advisory_lock(:lock)", {"lock": _ADVISORY_LOCK})
     try:
         backend.break_lock()
@@ -97,7 +123,9 @@ def _connect(settings: Postgres, wait_s: float) -> yoyo.backends.DatabaseBackend
 
 
 def _url(s: Postgres, scheme: str) -> str:
-    credentials, options = quote(s.user, safe=""), libpq_tls(s)
+    # In the address, since yoyo opens a connection of its own for each migration.
+    options = libpq_tls(s) | {"options": f"-clock_timeout={_LOCK_TIMEOUT_S * 1000:.0f}"}
+    credentials = quote(s.user, safe="")
     if s.password.get_secret_value():
         credentials += ":" + quote(s.password.get_secret_value(), safe="")
     if s.host.startswith("/"):

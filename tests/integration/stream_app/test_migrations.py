@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from stream_app.migrate import _ADVISORY_LOCK, MIGRATIONS, run
 from tests.contract.stores import PostgresAdapter, write
 from tests.fakes.kafka_records import record
-from tests.integration.stream_app.conftest import Observer
+from tests.integration.stream_app.conftest import Observer, until_one_waits
 from tests.integration.stream_app.workers import Tables
 from tests.servers import Stack
+from threatlog.process.exit_codes import EXIT_TRY_LATER
 
 pytestmark = pytest.mark.integration
 # As the worker of migration 0001 moved its offsets.
@@ -115,3 +118,41 @@ async def test_rows_of_processes_get_their_workers_name(observer: Observer) -> N
     await apply(observer, "0003_silent_processes.sql")
     found = await observer.fetch("SELECT process, worker FROM process_metrics ORDER BY 1")
     assert [tuple(row) for row in found] == [("query-a-1-1764", None), ("stream-a-1-1764", "stream-a-1")]
+
+
+async def test_a_migration_gives_way_to_windows_while_somebody_holds_the_table(
+    observer: Observer, stack: Stack, postgres: PostgresAdapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "9999_next.sql").write_text("ALTER TABLE logs ADD COLUMN note text")
+    longest_s, offset = 0.0, 0
+    async with observer.transaction():
+        await observer.execute("SELECT FROM logs")
+        migrating = asyncio.create_task(asyncio.to_thread(run, stack.settings.postgres, 60.0, tmp_path))
+        await until_one_waits(postgres.store)
+        ends = time.monotonic() + 4.0
+        while time.monotonic() < ends:
+            started = time.monotonic()
+            await write(postgres, record(offset))
+            longest_s, offset = max(longest_s, time.monotonic() - started), offset + 1
+        assert not migrating.done()
+    assert await migrating == 0
+
+    # The lock is waited for 1 s at most; the rest is this machine's.
+    assert 0.2 < longest_s < 3.0
+    assert capsys.readouterr().out.splitlines() == [
+        "9999_next waits for others who hold a table that it changes",
+        "applied 9999_next",
+    ]
+    await write(postgres, record(offset))
+    assert await observer.fetchval("SELECT count(*) FROM logs") == offset + 1
+
+
+async def test_a_table_that_is_never_let_go_is_given_up_and_said(
+    observer: Observer, stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "9999_next.sql").write_text("ALTER TABLE logs ADD COLUMN note text")
+    async with observer.transaction():
+        await observer.execute("SELECT FROM logs")
+        assert await asyncio.to_thread(run, stack.settings.postgres, 0.5, tmp_path) == EXIT_TRY_LATER
+    assert "9999_next was not applied: others hold a table that it changes" in capsys.readouterr().out
+    assert await asyncio.to_thread(run, stack.settings.postgres, 0.5, tmp_path) == 0

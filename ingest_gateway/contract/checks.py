@@ -93,7 +93,7 @@ def check_event(event: ReceivedEvent, limits: EventLimits) -> str:
         )
     moment = event.timestamp
     if moment is not None and not EARLIEST <= moment <= LATEST:
-        raise RejectedEventError("bad_timestamp", "timestamp is outside the years 1 to 9999 in UTC")
+        raise RejectedEventError("bad_timestamp", "timestamp is not between 0001-01-02 and 9999-12-30 in UTC")
     if event.attributes:
         event.attributes = checked_attributes(event.attributes, limits)
     return severity

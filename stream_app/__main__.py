@@ -139,7 +139,7 @@ class _Worker:
         return Vitals(
             in_group=self.app.in_group,
             progress=sum(dict(stored).values()),
-            behind=any(stored.get(partition, 0) < end for partition, end in ends.items()),
+            behind=any(stored.get(n, 0) < end for n, end in ends.items() if not self.pipeline.is_stopped(n)),
             store_answers=self.upkeep.store_answers,
             loop_ticks=self.upkeep.ticks,
         )
@@ -192,7 +192,13 @@ def _now() -> datetime:
 
 def _policy(settings: Settings) -> Policy:
     ingestion, limits = settings.ingestion, EventLimits.of(settings.limits.model_dump())
-    return Policy(settings.kafka.topic, ingestion.batch_size, ingestion.batch_timeout, limits)
+    return Policy(
+        settings.kafka.topic,
+        ingestion.batch_size,
+        ingestion.batch_timeout,
+        limits,
+        dead_letter_limit=ingestion.dead_letter_limit,
+    )
 
 
 def _mirror(

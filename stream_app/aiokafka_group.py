@@ -234,6 +234,16 @@ class KafkaLog:
         if tp in self._consumer.assignment():
             await self._consumer.seek_to(tp, offset)
 
+    def pause(self, partition: int) -> None:
+        """No record of it is handed over any more; what was fetched stays where it is."""
+        self._consumer.pause_partitions({TopicPartition(self._topic, partition)})
+
+    def resume(self, partition: int) -> None:
+        """They are again, if it is still ours: Faust would ask for those of others, too."""
+        tp = TopicPartition(self._topic, partition)
+        if tp in self._consumer.assignment():
+            self._consumer.resume_partitions({tp})
+
     def settled(self) -> bool:
         """Whether no rebalance is under way."""
         return bool(getattr(self.app.consumer, "settled", False))

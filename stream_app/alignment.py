@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
+from stream_app.dead_letter_breaker import DeadLetterBreaker
 from stream_app.fence import Fenced, Hole
 from stream_app.outcomes import Loss, OffsetsMovedError, Window
 from stream_app.pipeline_parts import Parts
@@ -20,9 +21,10 @@ class Alignment:
     Raises UnavailableError where PostgreSQL or Kafka is away: a window waits, upkeep says so and comes again.
     """
 
-    def __init__(self, progress: Progress, parts: Parts) -> None:
+    def __init__(self, progress: Progress, parts: Parts, breaker: DeadLetterBreaker) -> None:
         self._progress = progress
         self._parts = parts
+        self._breaker = breaker
 
     async def ask(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """What PostgreSQL says of these; one that it does not know starts where its log does."""
@@ -52,6 +54,11 @@ class Alignment:
         if self._parts.kafka.settled() and self._progress.seek(partition, offset):
             log.warning("seeking", extra={"partition": partition, "offset": offset})
             await self._parts.kafka.seek(partition, offset)
+
+    async def retry_stopped(self) -> None:
+        """Reads partitions on that were stopped for their dead letters, where it is time to."""
+        if self._parts.kafka.settled():
+            await self._breaker.retry(self._progress.stored, self.seek)
 
     async def find_positions(self, assigned: Iterable[int]) -> None:
         """Asks for the positions that an assignment could not get, and reads on from there."""

@@ -59,6 +59,9 @@ class StreamFigures:
         )
         self.partitions = Gauge("threatlog_worker_assigned_partitions", "partitions of this worker", registry=registry)
         self.buffered = Gauge("threatlog_worker_buffered_events", "events fetched and not stored", registry=registry)
+        self.stopped_partitions = Gauge(
+            "threatlog_worker_stopped_partitions", "partitions that give nothing but dead letters", registry=registry
+        )
         self.retention_dropped = Gauge(
             "threatlog_retention_dropped_events", "events past their retention, over all time", registry=registry
         )
@@ -124,6 +127,10 @@ class StreamFigures:
                     for edge in (day, day + 1)
                 )
                 self.outside.labels("not_made_yet").inc(end - first)
+
+    def stopped(self, partitions: int) -> None:
+        """So many partitions are not read now, for their dead letters."""
+        self.stopped_partitions.set(partitions)
 
     def retried(self, dependency: str) -> None:
         """PostgreSQL, Kafka or Redis was away."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from stream_app.acknowledgements import Acknowledgements
 from stream_app.alignment import Alignment
 from stream_app.chunks import LOG_APPEND_TIME, Chunk
+from stream_app.dead_letter_breaker import DeadLetterBreaker
 from stream_app.fence import fence
 from stream_app.outcomes import ConfigurationFaultError, OffsetsMovedError, Stored, Window
 from stream_app.pipeline_parts import Parts, Policy
@@ -37,7 +39,12 @@ class Pipeline:
     """One reader of chunks, one window being written; `write` ends in success or in the end of the process."""
 
     def __init__(
-        self, policy: Policy, parts: Parts, randomness: random.Random, fail: Callable[[Exception], None]
+        self,
+        policy: Policy,
+        parts: Parts,
+        randomness: random.Random,
+        fail: Callable[[Exception], None],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._parts = parts
@@ -45,7 +52,8 @@ class Pipeline:
         self._patience = Patience(policy.backoff, randomness, parts.figures.retried)
         self._windower = Windower(policy.batch_size, policy.batch_timeout_s, policy.max_window_bytes)
         self._progress = Progress()
-        self.alignment = Alignment(self._progress, parts)
+        self._breaker = DeadLetterBreaker(policy.dead_letter_limit, parts.kafka, now_s, parts.figures.stopped)
+        self.alignment = Alignment(self._progress, parts, self._breaker)
         self._acknowledgements = Acknowledgements()
         self._telling: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -77,6 +85,7 @@ class Pipeline:
         """
         self._windower.discard()
         self._progress.forget()
+        self._breaker.forget()
         # Before anything is awaited: the last owner may have stored what it never told Redis.
         self._parts.mirror.mark_stale()
         try:
@@ -100,7 +109,7 @@ class Pipeline:
         if chunk.records[0].timestamp_type != LOG_APPEND_TIME:
             self._fail(_producers_time(chunk))
             return
-        if self._progress.admits(chunk):
+        if not self._breaker.holds(chunk.partition) and self._progress.admits(chunk):
             self._windower.put(Delivery(chunk, acknowledge))
 
     def log_went_back(self, partition: int, position: int, offset: int) -> None:
@@ -117,7 +126,11 @@ class Pipeline:
     async def _read(self) -> None:
         """One window is prepared while the one before it is written."""
         while self._takes_more():
-            deliveries = await self._windower.window(lambda: self._writing if self.is_writing else None)
+            deliveries = self._without_stopped(
+                await self._windower.window(lambda: self._writing if self.is_writing else None)
+            )
+            if not deliveries:
+                continue
             self._next_is_cut = True
             window = await self._prepared(deliveries, self._progress.expected)
             self._progress.cut(window.fenced.next_offsets)
@@ -127,6 +140,18 @@ class Pipeline:
                 return
             self._next_is_cut = False
             self._writing = asyncio.create_task(self._guarded(self._write(deliveries, window)), name="write")
+
+    def _without_stopped(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """What came before its partition was stopped is read again later."""
+        kept = [delivery for delivery in deliveries if not self._breaker.holds(delivery.chunk.partition)]
+        for delivery in deliveries if len(kept) < len(deliveries) else ():
+            if self._breaker.holds(delivery.chunk.partition):
+                delivery.chunk.release()
+        return kept
+
+    def is_stopped(self, partition: int) -> bool:
+        """Whether a partition is not read for its dead letters."""
+        return self._breaker.holds(partition)
 
     def _takes_more(self) -> bool:
         return not self._draining
@@ -172,6 +197,7 @@ class Pipeline:
         told = not self._acknowledgements.any_wait
         if stored is not None:
             self._count(stored, window)
+            self._breaker.note(window)
             told = await self._parts.mirror.apply(  # 3
                 stored, window.fenced.appended_ms, more_waits=self._next_is_cut or self._windower.waits
             )

@@ -62,6 +62,14 @@ class Log(Protocol):
         """Whether no rebalance is under way; one ends with a seek of each partition."""
         ...
 
+    def pause(self, partition: int) -> None:
+        """No record of it is handed over any more."""
+        ...
+
+    def resume(self, partition: int) -> None:
+        """They are again, if it is still ours."""
+        ...
+
     def passed(self) -> Mapping[int, tuple[int, int]]:
         """Partition -> offsets [start, end) that were read past since the last chunk: no record of ours is there."""
         ...
@@ -73,6 +81,7 @@ class Figures(Protocol):
     def window_stored(self, stored: Stored, window: Window) -> None: ...
     def retried(self, dependency: str) -> None: ...
     def lost(self, losses: Sequence[Loss]) -> None: ...
+    def stopped(self, partitions: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,8 @@ class Policy:
     # What Redis is told of several windows together is told, and they are acknowledged, after this long at the latest.
     tell_within_s: float = 1.0
     max_window_bytes: int = MAX_WINDOW_BYTES
+    # So many dead letters in a row stop a partition for a while; 0: none do.
+    dead_letter_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ class Alignment(Protocol):
         """Asks for those that are not known yet."""
         ...
 
+    async def retry_stopped(self) -> None:
+        """Reads those on that were stopped for their dead letters, where it is time to."""
+        ...
+
     async def pass_over(self, ends: Mapping[int, int]) -> None:
         """Moves stored offsets to these ends where no record stands in between."""
         ...
@@ -143,6 +147,7 @@ class Upkeep:
         assigned = self._positions.assigned()
         self._keeping.figures.partitions.set(len(assigned))
         await self._alignment.find_positions(assigned)
+        await self._alignment.retry_stopped()
         await self._alignment.pass_over({partition: end for partition, (end, _) in self._positions.reached().items()})
         await self._move_stored_until()
         await self._keeping.store.execute(

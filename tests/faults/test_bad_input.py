@@ -1,110 +1,33 @@
-"""Rows D1 to D3, D9, D10, D12: bad and strange input by every way in costs no neighbour, partition or evidence."""
+"""Rows D1 to D4, D9, D10, D12: bad and strange input by every way in costs no neighbour, partition or evidence."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import quote
 
-import aiohttp
-import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.partitions import day_of, days_since_1970
 from tests.e2e.agreement import eventually
-from tests.e2e.fleet import Fleet
 from tests.fakes.kafka_records import event_json
 from tests.faults.bad_inputs import INPUTS, STORED, Input
 from tests.faults.intensity import Intensity, row, struck
-from tests.integration.stream_app.workers import Topic, fetch_text
+from tests.faults.three_ways import ROW, STORED_WITHIN_S, Ways, ways
+from tests.integration.stream_app.workers import Topic, fetch_text, sum_of
 from tests.processes import Spawner
 from tests.servers import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-# The matrix asks for 5 s; the rest is for a machine that does other things.
-STORED_WITHIN_S = 20.0
 _END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"""
-_ROW = "SELECT ts, received_at, message, attributes::text AS attributes FROM logs WHERE source = $1"
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """The three ways in, and looks at what became of it."""
-
-    stack: Stack
-    fleet: Fleet
-    session: aiohttp.ClientSession
-    postgres: Any
-
-    async def single(self, body: bytes) -> tuple[int, Any]:
-        """As one request."""
-        return await self._post("/api/v1/logs/ingest", body, "application/json")
-
-    async def lines(self, *lines: bytes) -> tuple[int, Any]:
-        """As one request of one event a line."""
-        return await self._post("/api/v1/logs/ingest/batch", b"\n".join(lines), "application/x-ndjson")
-
-    async def _post(self, path: str, body: bytes, kind: str) -> tuple[int, Any]:
-        headers = {"Content-Type": kind}
-        async with self.session.post(self.fleet.gateway_url + path, data=body, headers=headers) as answer:
-            return answer.status, await answer.json(content_type=None)
-
-    async def ask(self, source: str) -> list[Any]:
-        """The events of a source, as the query API gives them."""
-        times = "start_time=1800-01-01T00:00:00Z&end_time=9999-12-30T00:00:00Z"
-        url = f"{self.fleet.query_url}/api/v1/logs/query?{times}&source={quote(source)}"
-        async with self.session.get(url) as answer:
-            assert answer.status == 200, await answer.text()
-            found: list[Any] = (await answer.json())["logs"]
-        return found
-
-    async def settled(self) -> None:
-        """Returns when everything in Kafka is stored."""
-        kafka = self.stack.settings.kafka
-        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers)
-        await consumer.start()
-        partitions = [TopicPartition(kafka.topic, n) for n in range(kafka.partitions)]
-        ends = {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
-        await consumer.stop()
-
-        async def behind() -> str:
-            rows = await self.postgres.fetch("SELECT partition, next_offset FROM consumer_offsets")
-            stored = {row["partition"]: row["next_offset"] for row in rows}
-            return str({n: (stored.get(n), end) for n, end in ends.items() if end and stored.get(n) != end} or "")
-
-        await eventually(behind, STORED_WITHIN_S, "no partition stands still")
-
-    def assert_sound(self) -> None:
-        """Every process runs, and its log is one JSON object a line."""
-        self.fleet.assert_alive()
-        for part in self.fleet.parts:
-            for line in part.process.log_text().splitlines():
-                assert isinstance(json.loads(line), dict), f"{part.name}: {line}"
-
-
-@asynccontextmanager
-async def ways(stack: Stack, spawn: Spawner) -> AsyncIterator[Ways]:
-    """Running processes; at the end they still run, and their logs are sound."""
-    fleet = Fleet(stack, spawn, workers=1, queries=1)
-    await asyncio.to_thread(fleet.wait_ready)
-    postgres = await asyncpg.connect(stack.postgres_dsn)
-    async with aiohttp.ClientSession() as session:
-        found = Ways(stack, fleet, session, postgres)
-        yield found
-        found.assert_sound()
-    await postgres.close()
 
 
 async def assert_kept(by: Ways, case: Input, source: str, sent: datetime) -> None:
     """The row is what was sent, and the query API shows the same."""
-    rows = await by.postgres.fetch(_ROW, source)
+    rows = await by.postgres.fetch(ROW, source)
     if case.outcome != STORED:
         assert rows == [], f"{case.name}: stored"
         return
@@ -154,7 +77,7 @@ async def by_every_way(cases: Sequence[Input], stack: Stack, spawn: Spawner) -> 
         for n, case in enumerate(cases):
             for way in ("single", "lines", "direct"):
                 await assert_kept(by, case, f"{way}-{n}", sent)
-                neighbours = await by.postgres.fetch(_ROW, f"{way}-{n}-good")
+                neighbours = await by.postgres.fetch(ROW, f"{way}-{n}-good")
                 assert len(neighbours) == (0 if way == "single" else 2), f"{case.name} by {way}"
         found = await by.postgres.fetch("SELECT payload, reason FROM dead_letters")
         letters = {bytes(letter["payload"]): letter["reason"] for letter in found}
@@ -239,6 +162,44 @@ async def test_a_first_record_that_cannot_be_stored_now_is_not_passed_over_for_t
         await by.settled()
         stored = await by.postgres.fetch("SELECT source FROM logs ORDER BY source")
     assert [event["source"] for event in stored] == ["first", "second"]
+
+
+@row("D4")
+async def test_a_partition_of_nothing_but_bad_records_waits_and_loses_no_good_one(
+    stack: Stack, spawn: Spawner, intensity: Intensity
+) -> None:
+    limit = intensity.pick(500, 5_000)
+    variables = {"THREATLOG_INGESTION_DEAD_LETTER_LIMIT": str(limit), "THREATLOG_STREAM_STALL_TIMEOUT": "10s"}
+    limited = replace(stack, environment=stack.with_environment(**variables))
+    topic, bad = Topic(stack), [b"no event"] * (limit // 5)
+    async with ways(limited, spawn) as by:
+        worker = by.fleet.workers[0]
+
+        async def running_on() -> str:
+            shown = fetch_text(worker.ready_url.replace("/readyz", "/metrics"))
+            return "" if sum_of(shown, "threatlog_worker_stopped_partitions") == 1 else "not stopped"
+
+        for _ in range(5):
+            await topic.produce(bad)
+            await by.settled()
+        await eventually(running_on, STORED_WITHIN_S, "the partition is stopped")
+        for _ in range(5):
+            await topic.produce([*bad, good("behind")])
+        await topic.produce([good("beside")], partition=1)
+        await eventually(by.missing("beside", 1), STORED_WITHIN_S, "other partitions go on")
+        # Longer than a worker that stands still may live.
+        await asyncio.sleep(intensity.pick(15, 45))
+        letters = await by.postgres.fetchval("SELECT count(*) FROM dead_letters")
+        struck(letters >= limit, "there were too few dead letters")
+        assert letters <= limit + 2 * len(bad)
+        assert worker.lives == 1
+        await by.fleet.terminate(worker)
+        worker.environment["THREATLOG_INGESTION_DEAD_LETTER_LIMIT"] = "0"
+        by.fleet.restart(worker)
+        await by.settled()
+        assert await by.postgres.fetchval("SELECT count(*) FROM dead_letters") == 10 * len(bad)
+        assert len(await by.postgres.fetch(ROW, "behind")) == 5
+    intensity.saw(f"stopped after {letters} dead letters, {limit} being the limit")
 
 
 async def send_of_many_sources(by: Ways, numbers: range) -> None:

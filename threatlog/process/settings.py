@@ -68,6 +68,12 @@ class Ingestion(Section):
     )
     batch_size: Count = Field(10_000, ge=1, le=100_000, description="most events in one window, so in one transaction")
     batch_timeout: Seconds = Field(0.2, ge=0.005, le=60, description="longest time a window stays open")
+    dead_letter_limit: Count = Field(
+        100_000,
+        ge=0,
+        le=1 << 30,
+        description="dead letters in a row after which a partition waits a minute; 0: never",
+    )
 
 
 class Cache(Section):

@@ -92,6 +92,12 @@ class FakeLog:
     def settled(self) -> bool:
         return not self.rebalancing
 
+    def pause(self, partition: int) -> None:
+        self.journal.append(f"pause {partition}")
+
+    def resume(self, partition: int) -> None:
+        self.journal.append(f"resume {partition}")
+
     def passed(self) -> dict[int, tuple[int, int]]:
         return self.read_past
 
@@ -113,6 +119,7 @@ class FakeFigures:
     retries: int = 0
     away: set[str] = field(default_factory=set)
     losses: list[Loss] = field(default_factory=list)
+    stopped_partitions: int = 0
 
     def window_stored(self, stored: Stored, window: Window) -> None:  # noqa: ARG002
         self.stored.append(stored)
@@ -124,6 +131,9 @@ class FakeFigures:
     def lost(self, losses: Sequence[Loss]) -> None:
         self.losses += losses
 
+    def stopped(self, partitions: int) -> None:
+        self.stopped_partitions = partitions
+
 
 class Bench:
     """A pipeline, its parts, and what it did."""
@@ -134,7 +144,9 @@ class Bench:
         batch_timeout_s: float = 0.01,
         max_window_bytes: int = MAX_WINDOW_BYTES,
         tell_within_s: float = 0.01,
+        dead_letter_limit: int = 0,
     ) -> None:
+        self.now_s = 0.0
         self.journal: Journal = []
         self.store = JournalledStore(journal=self.journal)
         self.days = FakeDays()
@@ -144,10 +156,17 @@ class Bench:
         self.failures: list[Exception] = []
         self.acknowledged: list[tuple[int, int]] = []
         policy = Policy(
-            TOPIC, batch_size, batch_timeout_s, LIMITS, Backoff(0.001, 0.002), tell_within_s, max_window_bytes
+            TOPIC,
+            batch_size,
+            batch_timeout_s,
+            LIMITS,
+            Backoff(0.001, 0.002),
+            tell_within_s,
+            max_window_bytes,
+            dead_letter_limit,
         )
         parts = Parts(self.store, self.days, self.mirror, self.log, self.figures)
-        self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append)
+        self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append, lambda: self.now_s)
 
     async def start(self, **stored: int) -> None:
         """Partitions p0, p1, … are assigned with these offsets stored."""

@@ -19,15 +19,17 @@ import os, signal, sys, threading, time
 from types import SimpleNamespace as Part
 import stream_app.__main__ as main
 main.STOP_WITHIN_S = 0.2
-pipeline = Part(left_unfinished={left_unfinished}, stored_offsets={{0: 5, 1: 7}})
+pipeline = Part(left_unfinished={left_unfinished}, stored_offsets={{0: 5, 1: 7}}, is_stopped=lambda n: {stopped})
 positions = Part(ends=lambda: {{0: 5, 1: {end}}})
 worker = main._Worker(Part(in_group=True), pipeline, positions, Part(store_answers=True, ticks=3), None)
 """
 
 
-def run(body: str, left_unfinished: bool = False, end: int = 7) -> subprocess.CompletedProcess[str]:
+def run(
+    body: str, left_unfinished: bool = False, end: int = 7, stopped: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Runs `body` in a process of its own."""
-    script = WORKER.format(left_unfinished=left_unfinished, end=end) + textwrap.dedent(body)
+    script = WORKER.format(left_unfinished=left_unfinished, end=end, stopped=stopped) + textwrap.dedent(body)
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -67,9 +69,9 @@ def test_a_worker_that_stands_still_ends_with_75() -> None:
     assert "no progress" in ended.stderr
 
 
-@pytest.mark.parametrize(("end", "behind"), [(7, False), (8, True)])
-def test_vitals_tell_progress_and_whether_records_wait(end: int, behind: bool) -> None:
-    ended = run("print(worker.vitals())", end=end)
+@pytest.mark.parametrize(("end", "stopped", "behind"), [(7, False, False), (8, False, True), (8, True, False)])
+def test_vitals_tell_progress_and_whether_records_wait(end: int, stopped: bool, behind: bool) -> None:
+    ended = run("print(worker.vitals())", end=end, stopped=stopped)
 
     assert ended.stdout.strip() == (
         f"Vitals(in_group=True, progress=12, behind={behind}, store_answers=True, loop_ticks=3)"

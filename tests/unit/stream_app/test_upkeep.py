@@ -66,6 +66,9 @@ class FakeParts:
             raise self.troubles.pop(0)
         self.reports.append(arguments)
 
+    async def retry_stopped(self) -> None:
+        """None is."""
+
     async def make_ahead(self) -> None:
         """Nothing to make."""
 

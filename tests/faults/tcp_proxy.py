@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
@@ -49,6 +50,7 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
 
     def start(self) -> None:
         """Begins to listen."""
@@ -108,8 +110,10 @@ class TcpProxy:
         await self._reset_all()
 
     async def _finish(self) -> None:
-        """Waits for what is under way, or its sockets would be left open."""
+        """Waits for what is under way, and ends what nobody reads from, or its sockets would be left open."""
         await self._close()
+        for writer in list(self._writers):
+            writer.transport.abort()
         if self._accepting:
             await asyncio.wait(self._accepting, timeout=_CALL_TIMEOUT_S / 2)
         # Transports end in a later turn of the loop.
@@ -124,12 +128,14 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._accepting.add(task)
+        self._writers.add(writer)
         task.add_done_callback(self._accepting.discard)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(LOOPBACK, self._upstream_port)
         except OSError:
             _abort(writer)
             return
+        self._writers.add(upstream_writer)
         link = _Link(self, (reader, writer), (upstream_reader, upstream_writer))
         self._links.add(link)
         try:

@@ -58,7 +58,7 @@ def _applied(backend: yoyo.backends.DatabaseBackend, missing: list[yoyo.migratio
         told = False
         while True:
             try:
-                backend.apply_one(migration)
+                _apply_whole(backend, migration)
                 break
             except psycopg.errors.LockNotAvailable:
                 if time.monotonic() > deadline:
@@ -69,6 +69,17 @@ def _applied(backend: yoyo.backends.DatabaseBackend, missing: list[yoyo.migratio
                     told = True
                 time.sleep(_LOCK_TIMEOUT_S)
     return True
+
+
+def _apply_whole(backend: yoyo.backends.DatabaseBackend, migration: yoyo.migrations.Migration) -> None:
+    """With the note that it is applied, in one transaction. yoyo 9.0 takes two: killed in between, it found its own
+    tables in the way ever after.
+    """
+    backend.ensure_internal_schema_updated()
+    with backend.copy() as connected, connected.transaction():
+        migration.process_steps(connected, "apply")
+        connected.log_migration(migration, "apply")
+        connected.mark_one(migration, log=False)
 
 
 def _set_rights(connection: psycopg.Connection, user: str) -> None:

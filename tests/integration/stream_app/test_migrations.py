@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import psycopg
 import pytest
 
 from stream_app.migrate import _ADVISORY_LOCK, MIGRATIONS, run
@@ -65,6 +66,24 @@ async def test_a_migration_waits_for_the_one_under_way(
         "waiting for another `threatlog migrate`",
         "the tables are up to date",
     ]
+
+
+async def test_a_migration_is_applied_whole_with_the_note_of_it_or_not_at_all(
+    observer: Observer, stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "9001_new.sql").write_text("-- depends:\nCREATE TABLE new_table ();\nCREATE TABLE another ();\n")
+    await observer.execute(
+        "CREATE FUNCTION killed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'killed'; END $$;"
+        "CREATE TRIGGER killed BEFORE INSERT ON _yoyo_migration FOR EACH ROW EXECUTE FUNCTION killed()"
+    )
+    with pytest.raises(psycopg.errors.RaiseException):
+        await asyncio.to_thread(run, stack.settings.postgres, 1.0, tmp_path)
+    assert await observer.fetchval("SELECT to_regclass('new_table')") is None
+
+    await observer.execute("DROP TRIGGER killed ON _yoyo_migration")
+    assert await asyncio.to_thread(run, stack.settings.postgres, 1.0, tmp_path) == 0
+    assert await asyncio.to_thread(run, stack.settings.postgres, 1.0, tmp_path) == 0
+    assert capsys.readouterr().out.splitlines() == ["applied 9001_new", "the tables are up to date"]
 
 
 async def test_counts_without_source_are_made_from_what_is_there(

@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from threatlog.process.http_head import answer_head, header_lines
 from threatlog.process.http_metrics import REFUSED_STATUS
 from threatlog.process.http_server_state import HttpServerState
 from threatlog.process.problems import CONTENT_TYPE, Problem
@@ -29,18 +30,35 @@ class Cycle(RequestResponseCycle):
 
     # The answer began before the request had ended: nothing more can be served on the connection.
     answered_early = False
+    # Of every answer.
+    of_every_answer = b""
 
     def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         """Sends a part of the answer (ASGI)."""
-        if self.more_body and not self.response_started:
-            return self._begin_early(message)
-        return super().send(message)
+        return super().send(message) if self.response_started else self._begin(message)
 
-    async def _begin_early(self, message: ASGISendEvent) -> None:
-        self.answered_early = True
-        self.keep_alive = False  # says `Connection: close`
-        await super().send(message)
-        self.keep_alive = True  # but the close of uvicorn's own would come too soon
+    async def _begin(self, message: ASGISendEvent) -> None:
+        """Writes the head, as uvicorn's own does, but without checking anew what every answer has."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] != "http.response.start":
+            raise RuntimeError(f"an answer begins with http.response.start, not {message['type']}")
+        status, headers = message["status"], list(message.get("headers", ()))
+        own = header_lines(headers)
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.answered_early = self.more_body
+        for name, value in headers:
+            if name == b"content-length":
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+        # The close of uvicorn's own would come too soon after an early answer.
+        closes, chunked = self.answered_early or not self.keep_alive, bool(self.chunked_encoding)
+        self.transport.write(answer_head(status, self.of_every_answer, own, closes=closes, chunked=chunked))
 
 
 class EndingProtocol(HttpToolsProtocol):

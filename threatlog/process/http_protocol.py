@@ -139,12 +139,13 @@ class ProblemHttpProtocol(EndingProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=self.access_log,
-            default_headers=self._shared.headers_for(self.scope["path"]),
+            default_headers=[],  # `Cycle` writes them
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        cycle.of_every_answer = self._shared.lines_for(self.scope["path"])
         self.cycle = cycle
         if self._active is None or self._active.response_complete:
             self._start_asgi_task(cycle, self.app)

@@ -8,6 +8,8 @@ from typing import Final
 
 from uvicorn.server import ServerState
 
+from threatlog.process.http_head import header_lines
+
 _PAGES: Final = ("/docs", "/static-offline-docs")
 
 
@@ -41,9 +43,15 @@ class HttpServerState(ServerState):
         self.bounds = bounds or ConnectionBounds()
         self.count_refused = count_refused
         self.stopping = False
+        # uvicorn makes `default_headers` anew each second, for the date.
+        self._made_of: list[tuple[bytes, bytes]] | None = None
+        self._lines = self._page_lines = b""
 
-    def headers_for(self, path: str) -> list[tuple[bytes, bytes]]:
+    def lines_for(self, path: str) -> bytes:
         """The headers of every answer; a page of documentation runs scripts, so it has no policy against them."""
-        if path.startswith(_PAGES):
-            return [(name, value) for name, value in self.default_headers if name != b"content-security-policy"]
-        return self.default_headers
+        headers = self.default_headers
+        if headers is not self._made_of:
+            self._made_of = headers
+            self._lines = header_lines(headers)
+            self._page_lines = header_lines(header for header in headers if header[0] != b"content-security-policy")
+        return self._page_lines if path.startswith(_PAGES) else self._lines

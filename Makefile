@@ -43,9 +43,9 @@ demo: $(STAMP) ## the same, and send sample events at a steady rate [RPS=200]
 test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers JOBS=3 ARGS='-k name']
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' $(ARGS)
 
-# Longer than a run of all tests, and repeated: hours with twenty seeds.
+# Longer than a run of all tests, and repeated: hours with twenty seeds. Broken off, the next one goes on from there.
 faults: $(STAMP) ## repeat every fault, and write docs/resiliency.md [SEEDS=20 FAULTS=full ARGS='-k B6']
-	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile tests/faults --faults='$(FAULTS)' --fault-seeds='$(SEEDS)' $(ARGS)
+	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal tests/faults --faults='$(FAULTS)' --fault-seeds='$(SEEDS)' $(ARGS)
 
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' --cov \

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 import pytest
 
 from tests.faults.intensity import Intensity, VoidRunError
+from tests.faults.report import journal_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -16,6 +17,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marker = metafunc.definition.get_closest_marker("failed_seeds")
         seeds = [*range(1, count + 1), *(marker.args if marker else ())]
         metafunc.parametrize("intensity", sorted(set(seeds)), indirect=True, ids=lambda seed: f"seed-{seed}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what a run before this one, of the same services, has shown already."""
+    if config.getoption("--fault-seeds"):
+        passed = journal_of(config.getoption("--faults")).passed()
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
 
 
 @pytest.fixture

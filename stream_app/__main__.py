@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from ingest_gateway.contract import EventLimits
 from stream_app.aiokafka_group import KafkaLog, wait_for_kafka
+from stream_app.chunks import BufferedEvents
 from stream_app.consumer_view import view_of
 from stream_app.contract import RedisKeys
 from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
@@ -35,6 +36,7 @@ from stream_app.postgres_store import PostgresStore
 from stream_app.redis_mirror import RedisMirror, connect
 from stream_app.retention_watch import RetentionWatch
 from stream_app.retry import Backoff
+from stream_app.short_lives import ShortLives
 from stream_app.silent_processes import SilentProcesses
 from stream_app.snapshot import PostgresSnapshots
 from stream_app.status_server import Refusal, Status, serve_status
@@ -245,6 +247,8 @@ def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
 
     topic = settings.kafka.topic
     name = f"stream-{socket.gethostname()}-{os.getpid()}"
+    identity = Identity(f"{name}-{int(time.time())}", name, _now())
+    buffered = BufferedEvents()
     window_store, mirror_store = (PostgresStore(settings.postgres, topic, name) for _ in range(2))
     if fail_point is not None:
         window_store = FailingStore(fail_point, settings.postgres, topic, name)
@@ -254,20 +258,20 @@ def _build(settings: Settings, fail_point: FailPoint | None) -> _Worker:
     snapshots = PostgresSnapshots(mirror_store, topic)
     mirror = _mirror(settings, snapshots, figures, fail_point)
     kafka = KafkaLog(topic)
+    lives = ShortLives(window_store, topic, identity.process, buffered, figures)
     pipeline = Pipeline(
         _policy(settings),
-        Parts(window_store, window_days, mirror, kafka, figures),
+        Parts(window_store, window_days, mirror, kafka, lives, figures, buffered),
         random.Random(),  # noqa: S311 - jitter
         _fail,
     )
-    app = build_app(settings, pipeline, name)
+    app = build_app(settings, pipeline, buffered, name)
     kafka.app = app
     positions = Positions(lambda: view_of(app.consumer), topic)
     near_events = NearEvents(snapshots, mirror, _now)
     keeping = _keeping(settings, name, mirror, near_events, figures)
-    identity = Identity(f"{name}-{int(time.time())}", name, _now())
     upkeep = Upkeep(
-        identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: app.buffered.count
+        identity, keeping, positions, pipeline.alignment, lambda: pipeline.stored_offsets, lambda: buffered.count
     )
     worker = _Worker(app, pipeline, positions, upkeep, registry)
     app.upkeep = upkeep

@@ -18,7 +18,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException, KafkaError
 
-from stream_app.chunks import MAX_WINDOW_BYTES
+from stream_app.chunks import BufferedEvents
 from stream_app.outcomes import LogUnavailableError
 from stream_app.retry import Backoff
 from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
@@ -111,17 +111,17 @@ async def seek_if_assigned(consumer: Any, partition: Any, offset: int) -> None:
         consumer.seek(partition, offset)
 
 
-def read_whole_batches(consumer: Any) -> None:
+def read_whole_batches(consumer: Any, buffered: BufferedEvents) -> None:
     """Makes a started AIOKafkaConsumer hand over the records that its parser made, a whole record batch at a time.
 
-    One reading of all partitions ends with the batch that makes it more than MAX_WINDOW_BYTES of values.
+    One reading of all partitions ends with the batch that makes it more than `buffered.max_window_bytes` of values.
     """
     fetcher = consumer._fetcher
     fetcher._records = results = _FetchResults(fetcher._records)
     read = fetcher.fetched_records
 
     async def fetched_records(*args: Any, **options: Any) -> Any:
-        results.room.bytes = MAX_WINDOW_BYTES
+        results.room.bytes = buffered.max_window_bytes
         return await read(*args, **options)
 
     fetcher.fetched_records = fetched_records

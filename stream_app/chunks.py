@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 MAX_WINDOW_BYTES: Final = 64 << 20
 # Fetching pauses above, as it does above `ingestion.buffer_size` events.
 MAX_BUFFERED_BYTES: Final = 256 << 20
+# Of both, after that many workers that died early: usual windows have less than the second, the third is a large event.
+_SHARES: Final = (1, 8, 64)
 # What Kafka's consumer says of a record whose time is the broker's.
 LOG_APPEND_TIME: Final = 1
 _value_of: Final = attrgetter("value")
@@ -38,12 +40,21 @@ class Record(Protocol):
 
 
 class BufferedEvents:
-    """How many fetched events are alive in memory, and the bytes of their values: both are capped."""
+    """How many fetched events are alive in memory, and the bytes of their values: both are capped.
 
-    __slots__ = ("bytes", "count")
+    `max_bytes` is the cap on those bytes, `max_window_bytes` that on a window's, and on what is read at once.
+    """
+
+    __slots__ = ("bytes", "count", "max_bytes", "max_window_bytes")
 
     def __init__(self) -> None:
         self.count = self.bytes = 0
+        self.max_bytes, self.max_window_bytes = MAX_BUFFERED_BYTES, MAX_WINDOW_BYTES
+
+    def narrow(self, deaths: int) -> None:
+        """Sets the caps for after so many early deaths; none: the usual ones."""
+        share = _SHARES[min(deaths, len(_SHARES) - 1)]
+        self.max_bytes, self.max_window_bytes = MAX_BUFFERED_BYTES // share, MAX_WINDOW_BYTES // share
 
 
 class Chunk:

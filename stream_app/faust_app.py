@@ -25,7 +25,7 @@ from stream_app.aiokafka_group import (
     seek_if_assigned,
     set_beyond_faust,
 )
-from stream_app.chunks import MAX_BUFFERED_BYTES, BufferedEvents, Chunk, Deliveries, NothingRead
+from stream_app.chunks import BufferedEvents, Chunk, Deliveries, NothingRead
 from stream_app.consumer_view import consumer_under, view_of
 from stream_app.faust_options import faust_options
 from stream_app.reading import Reading
@@ -59,7 +59,7 @@ class ChunkConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Chunk]]:
         app = self.app
-        if app.buffered.count >= app.buffer_size or app.buffered.bytes >= MAX_BUFFERED_BYTES:
+        if app.buffered.count >= app.buffer_size or app.buffered.bytes >= app.buffered.max_bytes:
             # Enough is fetched and not stored; asking again soon costs nothing, blocking here would block a rebalance.
             await asyncio.sleep(0.01)
             return {}
@@ -170,10 +170,12 @@ class ChunkConsumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    app: Any  # a StreamApp
+
     async def on_start(self) -> None:
         """Connects; from then on it reads whole batches."""
         await super().on_start()
-        read_whole_batches(self._consumer)
+        read_whole_batches(self._consumer, self.app.buffered)
 
     async def on_thread_stop(self) -> None:
         """Leaves the group at once, also in the middle of a rebalance."""
@@ -245,12 +247,12 @@ def _credentials(kafka: Kafka) -> Any:
     )
 
 
-def build_app(settings: Settings, deliveries: Deliveries, client_id: str) -> StreamApp:
+def build_app(settings: Settings, deliveries: Deliveries, buffered: BufferedEvents, client_id: str) -> StreamApp:
     """The application with its one agent."""
     kafka = settings.kafka
     app = StreamApp(kafka.consumer_group, broker_credentials=_credentials(kafka), **faust_options(settings, client_id))
     app.deliveries = deliveries
-    app.buffered = BufferedEvents()
+    app.buffered = buffered
     app.buffer_size = settings.ingestion.buffer_size
     topic = app.topic(kafka.topic, schema=ChunkSchema(), key_type=bytes, value_type=bytes)
 

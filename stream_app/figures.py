@@ -39,6 +39,7 @@ class StreamFigures:
         self._latency_histogram = [0] * (len(contract.LATENCY_BOUNDS_MS) + 1)
         self._stored_recently: deque[tuple[float, int]] = deque()
         self._define(registry)
+        self._define_gauges(registry)
 
     def _define(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -54,20 +55,6 @@ class StreamFigures:
             "mostly_bad_windows", "windows of which at least half, and at least 10, went to dead letters"
         )
         self.retries = counter("retries", "tries again of something that was away", "dependency")
-        self.last_commit = Gauge(
-            "threatlog_worker_last_commit_timestamp_seconds", "time of the last transaction", registry=registry
-        )
-        self.partitions = Gauge("threatlog_worker_assigned_partitions", "partitions of this worker", registry=registry)
-        self.buffered = Gauge("threatlog_worker_buffered_events", "events fetched and not stored", registry=registry)
-        self.stopped_partitions = Gauge(
-            "threatlog_worker_stopped_partitions", "partitions that give nothing but dead letters", registry=registry
-        )
-        self.retention_dropped = Gauge(
-            "threatlog_retention_dropped_events", "events past their retention, over all time", registry=registry
-        )
-        self.retention_overdue = Gauge(
-            "threatlog_retention_overdue_days", "days past their retention that are still there", registry=registry
-        )
         self.windows = Histogram(
             "threatlog_worker_batch_events", "events in a window", buckets=_WINDOW_BUCKETS, registry=registry
         )
@@ -77,6 +64,20 @@ class StreamFigures:
             buckets=_LATENCY_BUCKETS_S,
             registry=registry,
         )
+
+    def _define_gauges(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"threatlog_{name}", text, registry=registry)
+
+        self.last_commit = gauge("worker_last_commit_timestamp_seconds", "time of the last transaction")
+        self.partitions = gauge("worker_assigned_partitions", "partitions of this worker")
+        self.buffered = gauge("worker_buffered_events", "events fetched and not stored")
+        self.max_window_bytes = gauge(
+            "worker_max_window_bytes", "bytes of events that a window may have, an eighth or less after early deaths"
+        )
+        self.stopped_partitions = gauge("worker_stopped_partitions", "partitions that give nothing but dead letters")
+        self.retention_dropped = gauge("retention_dropped_events", "events past their retention, over all time")
+        self.retention_overdue = gauge("retention_overdue_days", "days past their retention that are still there")
 
     def window_stored(self, stored: Stored, window: Window) -> None:
         """Counts one committed window."""

@@ -50,7 +50,7 @@ class Pipeline:
         self._parts = parts
         self._fail = fail
         self._patience = Patience(policy.backoff, randomness, parts.figures.retried)
-        self._windower = Windower(policy.batch_size, policy.batch_timeout_s, policy.max_window_bytes)
+        self._windower = Windower(policy.batch_size, policy.batch_timeout_s, parts.buffered)
         self._progress = Progress()
         self._breaker = DeadLetterBreaker(policy.dead_letter_limit, parts.kafka, now_s, parts.figures.stopped)
         self.alignment = Alignment(self._progress, parts, self._breaker)
@@ -100,6 +100,7 @@ class Pipeline:
         for partition, end in (await ends()).items():
             if stored[partition] > end:
                 self._fail(TopicCutError(partition, stored[partition], end))
+        await self._parts.lives.begin(stored.keys())
         return stored
 
     async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:
@@ -122,6 +123,7 @@ class Pipeline:
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=DRAIN_TIMEOUT_S)
         await self._tell_now()
+        await self._parts.lives.end()
 
     async def _read(self) -> None:
         """One window is prepared while the one before it is written."""

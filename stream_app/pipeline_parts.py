@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ingest_gateway.contract import EventLimits
-from stream_app.chunks import MAX_WINDOW_BYTES
+from stream_app.chunks import BufferedEvents
 from stream_app.outcomes import Loss, Stored, Window
 from stream_app.retry import Backoff
 
@@ -75,6 +75,18 @@ class Log(Protocol):
         ...
 
 
+class Lives(Protocol):
+    """Where it is noted that a worker begins on partitions, and that it ended well. Never raises."""
+
+    async def begin(self, partitions: Collection[int]) -> None:
+        """From now on these are stored here; with less at once, where workers before this one died early."""
+        ...
+
+    async def end(self) -> None:
+        """What comes next is no death."""
+        ...
+
+
 class Figures(Protocol):
     """Where the pipeline counts."""
 
@@ -95,7 +107,6 @@ class Policy:
     backoff: Backoff = field(default_factory=Backoff)
     # What Redis is told of several windows together is told, and they are acknowledged, after this long at the latest.
     tell_within_s: float = 1.0
-    max_window_bytes: int = MAX_WINDOW_BYTES
     # So many dead letters in a row stop a partition for a while; 0: none do.
     dead_letter_limit: int = 0
 
@@ -108,4 +119,6 @@ class Parts:
     days: Days
     mirror: Mirror
     kafka: Log
+    lives: Lives
     figures: Figures
+    buffered: BufferedEvents

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from stream_app.chunks import MAX_WINDOW_BYTES, BufferedEvents, Chunk, Deliveries, Record
+from stream_app.chunks import BufferedEvents, Chunk, Deliveries, Record
 
 
 class View(Protocol):
@@ -47,7 +47,7 @@ class Reading:
             deliveries.log_went_back(tp[1], position, first)
         chunk = Chunk(tp[0], tp[1], min(position, first), records, buffered)
         self.sought(tp, chunk.next_offset)
-        return chunk.split(MAX_WINDOW_BYTES)
+        return chunk.split(buffered.max_window_bytes)
 
     def note_passed(self, view: View | None, but: Mapping[Any, Any], sought: set[Any]) -> None:
         """Notes what was read past. Right after a fetch, when no further one moves the position meanwhile.

@@ -19,6 +19,7 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "logs": {WRITER: ("SELECT", "INSERT"), READER: ("SELECT",)},
     "logs_default": {WRITER: ("SELECT",)},
     "consumer_offsets": {WRITER: ("SELECT", "INSERT", "UPDATE"), READER: ("SELECT",)},
+    "partition_starts": {WRITER: ("SELECT", "INSERT", "UPDATE")},
     "log_rollup_minute": _COUNTS,
     "log_rollup_hour": _COUNTS,
     "log_rollup_total": _COUNTS,

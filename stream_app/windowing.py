@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from stream_app.chunks import Chunk
+from stream_app.chunks import BufferedEvents, Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Delivery:
 class Windower:
     """A queue whose reader takes whole windows. A chunk is never split: each alone is within the bounds."""
 
-    def __init__(self, batch_size: int, batch_timeout_s: float, max_bytes: int) -> None:
+    def __init__(self, batch_size: int, batch_timeout_s: float, buffered: BufferedEvents) -> None:
         self._batch_size = batch_size
-        self._max_bytes = max_bytes
+        self._buffered = buffered
         self._batch_timeout_s = batch_timeout_s
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._held: Delivery | None = None
@@ -52,13 +52,14 @@ class Windower:
         self._held = None
         deliveries, events, size = [first], len(first.chunk.records), first.chunk.bytes
         deadline = asyncio.get_running_loop().time() + self._batch_timeout_s
-        while events < self._batch_size and size < self._max_bytes:
+        max_bytes = self._buffered.max_window_bytes
+        while events < self._batch_size and size < max_bytes:
             delivery = await self._next(deadline, writer_is_busy)
             if delivery is None:
                 break
             events += len(delivery.chunk.records)
             size += delivery.chunk.bytes
-            if events > self._batch_size or size > self._max_bytes:
+            if events > self._batch_size or size > max_bytes:
                 self._held = delivery
                 break
             deliveries.append(delivery)

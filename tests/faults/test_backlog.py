@@ -1,18 +1,18 @@
-"""Rows E5 and A8: a large backlog is stored in bounded memory; a worker killed for its memory loses nothing."""
+"""Rows E5 and A8: a large backlog is stored in bounded memory; a worker killed for its memory reads less at once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.e2e.fleet import Fleet
 from tests.faults.backlog import Backlog
-from tests.faults.intensity import Intensity, VoidRunError, row, struck
+from tests.faults.intensity import Intensity, row, struck
 from tests.processes import Spawner, http_json, wait_until
 from tests.servers import Stack
 
@@ -23,6 +23,8 @@ MAX_RESIDENT_BYTES = 400 << 20
 # What README.md says that a worker needs at most, and less than it takes in this backlog.
 ENOUGH_BYTES = 1 << 30
 TOO_LITTLE_BYTES = 300 << 20
+# By the specification of the row; the third reads a sixty-fourth of the usual at once.
+MOST_KILLS = 3
 
 
 def most_resident_bytes(pid: int) -> int:
@@ -73,32 +75,53 @@ async def test_a_large_backlog_is_stored_in_bounded_memory_while_lag_only_falls(
     fleet.assert_alive()
 
 
-async def kill_beyond(limit_bytes: int, fleet: Fleet) -> None:
-    """Kills the worker once it takes more, as the kernel does; a memory cgroup is not to be had everywhere."""
-    process = psutil.Process(fleet.workers[0].process.child.pid)
-    try:
-        await asyncio.to_thread(
-            wait_until, lambda: process.memory_info().rss > limit_bytes, 60.0, f"more than {limit_bytes} bytes"
-        )
-    except (AssertionError, psutil.NoSuchProcess) as error:
-        raise VoidRunError("VOID: the worker did not go beyond its memory") from error
-    fleet.kill(fleet.workers[0])
+async def kill_beyond(limit_bytes: int, fleet: Fleet, whole: asyncio.Event) -> int:
+    """Kills the worker each time it ever took more, as the kernel does, until the backlog is stored; how often.
+
+    A memory cgroup is not to be had everywhere.
+    """
+    kills = 0
+    while not whole.is_set():
+        with suppress(FileNotFoundError, StopIteration):  # It is being started anew.
+            if most_resident_bytes(fleet.workers[0].process.child.pid) > limit_bytes:
+                fleet.kill(fleet.workers[0])
+                fleet.restart(fleet.workers[0])
+                kills += 1
+        await asyncio.sleep(0.01)
+    return kills
 
 
 @row("A8")
-async def test_a_worker_killed_for_its_memory_loses_nothing_and_needs_no_more_than_is_said(
+async def test_a_worker_killed_for_its_memory_reads_less_at_once_until_it_has_enough(
     stack: Stack, spawn: Spawner, intensity: Intensity
 ) -> None:
     """Large events that compress well, so that one fetch holds all of them unless bytes are counted as well."""
-    backlog, kills = Backlog(intensity.pick(4_000, 20_000), repeated=7_000), intensity.pick(1, 3)
+    backlog = Backlog(intensity.pick(4_000, 20_000), repeated=7_000)
     await backlog.produce(stack)
     fleet = Fleet(stack, spawn, workers=1)
-    for _ in range(kills):
-        await kill_beyond(TOO_LITTLE_BYTES, fleet)
-        fleet.restart(fleet.workers[0])
-    # With enough memory it is not killed any more.
-    await backlog.assert_stored(stack, DRAINED_WITHIN_S)
+    whole = asyncio.Event()
+    killing = asyncio.create_task(kill_beyond(TOO_LITTLE_BYTES, fleet, whole))
+    try:
+        await backlog.assert_stored(stack, DRAINED_WITHIN_S)
+    finally:
+        whole.set()
+    kills = await killing
     most = most_resident_bytes(fleet.workers[0].process.child.pid)
     intensity.saw(f"{kills} kills at {TOO_LITTLE_BYTES >> 20} MiB, then stored with {most >> 20} MiB at most")
+    struck(kills > 0, "the worker did not go beyond its memory")
+    assert kills <= MOST_KILLS
+    fleet.assert_alive()
+
+
+@row("A8")
+async def test_a_worker_needs_no_more_memory_than_is_said(stack: Stack, spawn: Spawner, intensity: Intensity) -> None:
+    """Nobody died before it, so that it reads as much at once as it ever does."""
+    backlog = Backlog(intensity.pick(3_000, 20_000), repeated=7_000)
+    await backlog.produce(stack)
+    fleet = Fleet(stack, spawn, workers=1)
+    await backlog.assert_stored(stack, DRAINED_WITHIN_S)
+    most = most_resident_bytes(fleet.workers[0].process.child.pid)
+    intensity.saw(f"{backlog.events} of the largest events stored with {most >> 20} MiB at most")
+    struck(most > TOO_LITTLE_BYTES, "the events took no memory")
     assert most <= ENOUGH_BYTES
     fleet.assert_alive()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from stream_app.chunks import MAX_WINDOW_BYTES, Chunk
+from stream_app.chunks import MAX_WINDOW_BYTES, BufferedEvents, Chunk
 from stream_app.outcomes import Loss, Stored, Window
 from stream_app.pipeline import Pipeline
 from stream_app.pipeline_parts import Parts, Policy
@@ -112,6 +112,19 @@ class FakeLog:
 
 
 @dataclass
+class FakeLives:
+    """Notes what is begun and that it ended."""
+
+    journal: Journal
+
+    async def begin(self, partitions: Collection[int]) -> None:
+        self.journal.append(f"begin {sorted(partitions)}")
+
+    async def end(self) -> None:
+        self.journal.append("end")
+
+
+@dataclass
 class FakeFigures:
     """Counts what the pipeline reports."""
 
@@ -162,10 +175,11 @@ class Bench:
             LIMITS,
             Backoff(0.001, 0.002),
             tell_within_s,
-            max_window_bytes,
             dead_letter_limit,
         )
-        parts = Parts(self.store, self.days, self.mirror, self.log, self.figures)
+        buffered = BufferedEvents()
+        buffered.max_window_bytes = max_window_bytes
+        parts = Parts(self.store, self.days, self.mirror, self.log, FakeLives(self.journal), self.figures, buffered)
         self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append, lambda: self.now_s)
 
     async def start(self, **stored: int) -> None:

@@ -44,6 +44,16 @@ def test_a_chunk_over_the_bound_is_split_into_chunks_that_follow_on_each_other()
     assert (buffered.bytes, buffered.count) == (size, 8)
 
 
+def test_each_early_death_lowers_both_caps_down_to_the_size_of_a_large_event() -> None:
+    buffered = BufferedEvents()
+    caps = []
+    for deaths in range(5):
+        buffered.narrow(deaths)
+        caps.append((buffered.max_bytes >> 20, buffered.max_window_bytes >> 20))
+
+    assert caps == [(256, 64), (32, 8), (4, 1), (4, 1), (4, 1)]
+
+
 def test_a_chunk_of_one_record_is_never_split() -> None:
     made = chunk(0, [3])
 

@@ -85,7 +85,7 @@ def test_sigterm_bounds_the_stop_also_where_the_event_loop_is_stuck() -> None:
         os.environ["F_LOOP"] = "uvloop"
         from threatlog.process.load_settings import load_settings
         from stream_app import faust_app
-        app = faust_app.build_app(load_settings({"THREATLOG_CONFIG": os.devnull}), None, "t")
+        app = faust_app.build_app(load_settings({"THREATLOG_CONFIG": os.devnull}), None, None, "t")
         app.on_stopping = worker.arm_stop
         faust = faust_app._Worker(app, override_logging=False, redirect_stdouts=False, quiet=True)
         async def stuck():

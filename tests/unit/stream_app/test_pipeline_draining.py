@@ -61,3 +61,17 @@ async def test_draining_an_idle_pipeline_ends_at_once() -> None:
     await bench.pipeline.drain()
 
     assert not bench.pipeline.is_writing
+
+
+async def test_a_worker_says_that_it_begins_before_it_reads_and_that_it_ended_after_all_else() -> None:
+    bench = Bench(batch_timeout_s=10.0)
+
+    async def ends() -> dict[int, int]:
+        bench.journal.append("ends")
+        return {0: 5, 1: 0}
+
+    bench.store.offsets.update({0: 0, 1: 0})
+    await bench.pipeline.start_positions({0: 0, 1: 0}, ends)
+    assert bench.journal == ["ends", "begin [0, 1]"]
+    await bench.pipeline.drain()
+    assert bench.journal[-1] == "end"

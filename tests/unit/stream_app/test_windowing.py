@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from stream_app.chunks import Chunk
+from stream_app.chunks import BufferedEvents, Chunk
 from stream_app.windowing import Delivery, Windower
 from tests.fakes.kafka_records import chunk
 from tests.unit.stream_app.pipeline_bench import quiet
 
 LONG_S = 3600.0
-LARGE = 1 << 30
+
+
+def bounded(max_window_bytes: int) -> BufferedEvents:
+    buffered = BufferedEvents()
+    buffered.max_window_bytes = max_window_bytes
+    return buffered
 
 
 def delivery(first: int, count: int) -> Delivery:
@@ -31,7 +36,7 @@ async def window(windower: Windower) -> list[int]:
 
 
 async def test_a_window_is_whole_as_soon_as_it_is_full() -> None:
-    windower = Windower(10, LONG_S, LARGE)
+    windower = Windower(10, LONG_S, BufferedEvents())
     for first in (0, 5, 10):
         windower.put(delivery(first, 5))
 
@@ -40,7 +45,7 @@ async def test_a_window_is_whole_as_soon_as_it_is_full() -> None:
 
 
 async def test_a_chunk_that_does_not_fit_begins_the_next_window_unsplit() -> None:
-    windower = Windower(10, LONG_S, LARGE)
+    windower = Windower(10, LONG_S, BufferedEvents())
     for first, count in ((0, 6), (6, 7), (13, 3)):
         windower.put(delivery(first, count))
 
@@ -51,7 +56,7 @@ async def test_a_chunk_that_does_not_fit_begins_the_next_window_unsplit() -> Non
 
 
 async def test_a_window_ends_also_by_the_bytes_of_its_values() -> None:
-    windower = Windower(100, LONG_S, delivery(0, 2).chunk.bytes)
+    windower = Windower(100, LONG_S, bounded(delivery(0, 2).chunk.bytes))
     for first in range(5):
         windower.put(delivery(first, 1))
 
@@ -60,7 +65,7 @@ async def test_a_window_ends_also_by_the_bytes_of_its_values() -> None:
 
 
 async def test_a_chunk_that_does_not_fit_by_its_bytes_begins_the_next_window() -> None:
-    windower = Windower(100, LONG_S, delivery(0, 3).chunk.bytes)
+    windower = Windower(100, LONG_S, bounded(delivery(0, 3).chunk.bytes))
     for first in (0, 2, 4):
         windower.put(delivery(first, 2))
 
@@ -69,21 +74,21 @@ async def test_a_chunk_that_does_not_fit_by_its_bytes_begins_the_next_window() -
 
 
 async def test_one_chunk_may_fill_a_window() -> None:
-    windower = Windower(10, LONG_S, LARGE)
+    windower = Windower(10, LONG_S, BufferedEvents())
     windower.put(delivery(0, 10))
 
     assert await window(windower) == [10]
 
 
 async def test_a_window_ends_by_time_after_its_first_chunk() -> None:
-    windower = Windower(10, 0.02, LARGE)
+    windower = Windower(10, 0.02, BufferedEvents())
     windower.put(delivery(0, 3))
 
     assert await window(windower) == [3]
 
 
 async def test_there_is_no_empty_window() -> None:
-    windower = Windower(10, 0.001, LARGE)
+    windower = Windower(10, 0.001, BufferedEvents())
     waiting = asyncio.ensure_future(window(windower))
     await asyncio.sleep(0.02)
     assert not waiting.done()
@@ -93,7 +98,7 @@ async def test_there_is_no_empty_window() -> None:
 
 
 async def test_an_overdue_window_goes_on_filling_while_the_writer_is_busy() -> None:
-    windower, busy = Windower(10, 0.001, LARGE), asyncio.get_running_loop().create_future()
+    windower, busy = Windower(10, 0.001, BufferedEvents()), asyncio.get_running_loop().create_future()
     windower.put(delivery(0, 2))
     waiting = asyncio.ensure_future(windower.window(lambda: None if busy.done() else busy))
     await asyncio.sleep(0.02)
@@ -107,7 +112,7 @@ async def test_an_overdue_window_goes_on_filling_while_the_writer_is_busy() -> N
 
 
 async def test_an_overdue_window_that_becomes_full_does_not_wait_for_the_writer() -> None:
-    windower, busy = Windower(5, 0.001, LARGE), asyncio.get_running_loop().create_future()
+    windower, busy = Windower(5, 0.001, BufferedEvents()), asyncio.get_running_loop().create_future()
     windower.put(delivery(0, 2))
     waiting = asyncio.ensure_future(windower.window(lambda: busy))
     await asyncio.sleep(0.02)
@@ -119,7 +124,7 @@ async def test_an_overdue_window_that_becomes_full_does_not_wait_for_the_writer(
 
 
 async def test_nothing_is_lost_where_a_chunk_comes_as_the_writer_ends() -> None:
-    windower, busy = Windower(10, 0.001, LARGE), asyncio.get_running_loop().create_future()
+    windower, busy = Windower(10, 0.001, BufferedEvents()), asyncio.get_running_loop().create_future()
     windower.put(delivery(0, 2))
     waiting = asyncio.ensure_future(windower.window(lambda: None if busy.done() else busy))
     await asyncio.sleep(0.02)
@@ -134,7 +139,7 @@ async def test_nothing_is_lost_where_a_chunk_comes_as_the_writer_ends() -> None:
 
 
 async def test_discarding_forgets_what_is_queued_and_what_was_held() -> None:
-    windower = Windower(5, 0.001, LARGE)
+    windower = Windower(5, 0.001, BufferedEvents())
     windower.put(delivery(0, 4))
     windower.put(delivery(4, 4))
     windower.put(delivery(8, 4))
@@ -147,7 +152,7 @@ async def test_discarding_forgets_what_is_queued_and_what_was_held() -> None:
 
 
 async def test_chunks_leave_in_the_order_they_came() -> None:
-    windower = Windower(100, 0.001, LARGE)
+    windower = Windower(100, 0.001, BufferedEvents())
     chunks: list[Chunk] = [chunk(n % 3, [n]) for n in range(9)]
     for item in chunks:
         windower.put(Delivery(item, lambda: None))

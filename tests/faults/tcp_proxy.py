@@ -8,7 +8,6 @@ import random
 import socket
 import struct
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
@@ -50,7 +49,8 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
-        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+        # Also those that were closed: one whose last bytes nobody takes lives on without its writer.
+        self._transports: set[asyncio.WriteTransport] = set()
 
     def start(self) -> None:
         """Begins to listen."""
@@ -85,6 +85,14 @@ class TcpProxy:
         """Resets every connection that exists."""
         self._call(self._reset_all())
 
+    def links(self) -> int:
+        """Connections that pass bytes on in a direction at least."""
+        return len(self._links)
+
+    def unsent_bytes(self) -> int:
+        """What waits for somebody to take it."""
+        return sum(transport.get_write_buffer_size() for transport in self._transports)
+
     def faults(self, direction: Direction) -> Iterator[Fault]:
         """Those that strike this piece."""
         for applied in self._applied:
@@ -112,8 +120,8 @@ class TcpProxy:
     async def _finish(self) -> None:
         """Waits for what is under way, and ends what nobody reads from, or its sockets would be left open."""
         await self._close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        for transport in self._transports:
+            transport.abort()
         if self._accepting:
             await asyncio.wait(self._accepting, timeout=_CALL_TIMEOUT_S / 2)
         # Transports end in a later turn of the loop.
@@ -128,14 +136,14 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._accepting.add(task)
-        self._writers.add(writer)
+        self._transports.add(writer.transport)
         task.add_done_callback(self._accepting.discard)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(LOOPBACK, self._upstream_port)
         except OSError:
             _abort(writer)
             return
-        self._writers.add(upstream_writer)
+        self._transports.add(upstream_writer.transport)
         link = _Link(self, (reader, writer), (upstream_reader, upstream_writer))
         self._links.add(link)
         try:

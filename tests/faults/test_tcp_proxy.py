@@ -24,6 +24,8 @@ from tests.faults.tcp_faults import (
     SlowClose,
 )
 from tests.faults.tcp_proxy import TcpProxy, proxied
+from tests.processes import wait_until
+from threatlog.embedded.ports import LOOPBACK
 
 pytestmark = pytest.mark.integration
 TIMEOUT_S = 10.0
@@ -164,3 +166,20 @@ def test_a_fault_with_a_probability_strikes_about_so_often(proxy: TcpProxy) -> N
         for _ in range(300):
             answer(client, b"x\n")
     assert 50 < proxy.struck["Latency"] < 130
+
+
+def test_bytes_that_nobody_takes_hold_no_connection_open_after_the_end(server: EchoServer) -> None:
+    with proxied(server.server_address[1], random.Random(1)) as proxy, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(TIMEOUT_S)
+        client.connect((LOOPBACK, proxy.port))
+        deadline, sent = time.monotonic() + TIMEOUT_S, 0
+        while not proxy.unsent_bytes():
+            assert time.monotonic() < deadline
+            client.sendall(b"x" * 16_383 + b"\n")
+            sent += 1
+            wait_until(lambda: len(server.lines) == sent, TIMEOUT_S, "a line was served")  # noqa: B023
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: not proxy.links(), TIMEOUT_S, "both directions have ended")
+        assert proxy.unsent_bytes()
+    assert not proxy.unsent_bytes()

@@ -29,6 +29,8 @@ CLOCKS_MS = (None, 0, 4_102_444_800_000)
 LARGEST_BYTES = (1 << 20) - 1024
 MAX_GROWTH_BYTES = 64 << 20
 NOTICED_WITHIN_S = 60.0
+# No rebalance takes longer than a session, and in C1 two of them may meet.
+HELD_UP_S = 20.0
 
 
 async def stored_offsets(stack: Stack) -> dict[int, int]:
@@ -49,7 +51,8 @@ async def test_workers_that_come_and_go_hold_nothing_up_and_no_offset_goes_back(
         changes = 0
         first = before = await stored_offsets(stack)
         acknowledged = run.acknowledged
-        ends = time.monotonic() + intensity.pick(25, 600)
+        grew_s = time.monotonic()
+        ends = grew_s + intensity.pick(25, 600)
         while time.monotonic() < ends:
             worker = run.fleet.workers[2]
             await run.fleet.terminate(worker)
@@ -59,7 +62,10 @@ async def test_workers_that_come_and_go_hold_nothing_up_and_no_offset_goes_back(
             changes += 2
             now = await stored_offsets(stack)
             assert all(now[partition] >= offset for partition, offset in before.items())
-            struck(sum(now.values()) > sum(before.values()), "nothing was stored meanwhile")
+            if sum(now.values()) > sum(before.values()):
+                grew_s = time.monotonic()
+            # Two rebalances may follow on each other so closely that nothing is stored between them.
+            assert time.monotonic() - grew_s < HELD_UP_S
             before = now
         stored, taken = sum(before.values()) - sum(first.values()), run.acknowledged - acknowledged
         assert stored >= taken / 2

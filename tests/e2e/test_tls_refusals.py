@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ from threatlog.process.settings import Settings
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 _WITHIN_S: Final = 20.0
 WRONG: Final = "open-sesame"
+# Where a server ends the connection without a word, whoever writes at that moment reads a reset.
+_CUT_OFF: Final = "[Cc]losed|reset by peer"
 Client = Callable[[Settings], Awaitable[str | None]]
 
 
@@ -187,11 +190,11 @@ FAULTS: Final = {
             "postgres": {"tls": "disable"},
             "redis": {"tls": False},
         },
-        {"kafka": "closed", "postgres": "no encryption", "libpq": "no encryption", "redis": "Connection closed"},
+        {"kafka": _CUT_OFF, "postgres": "no encryption", "libpq": "no encryption", "redis": _CUT_OFF},
     ),
     "no client certificate": Fault(
         {server: {"tls_certificate": "", "tls_key": ""} for server in _SERVERS},
-        {"kafka": "closed", "postgres": "closed", "libpq": "SSL error", "redis": "closed"},
+        dict.fromkeys(_SERVERS, _CUT_OFF) | {"libpq": f"SSL (SYSCALL )?error|{_CUT_OFF}"},
     ),
     "wrong password": Fault(
         {server: {"password": SecretStr(WRONG)} for server in _SERVERS},
@@ -248,7 +251,7 @@ async def test_every_client_is_refused_and_says_why(guarded_stack: Stack, guarde
         for clients, server in ((KAFKA, "kafka"), (ASYNCPG, "postgres"), ((migration,), "libpq"), (REDIS, "redis")):
             for client in clients:
                 said = await told(client, settings)
-                assert fault.words[server] in said, f"{client} said {said}"
+                assert re.search(fault.words[server], said), f"{client} said {said}"
                 assert WRONG not in said
 
 

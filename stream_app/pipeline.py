@@ -100,7 +100,7 @@ class Pipeline:
         for partition, end in (await ends()).items():
             if stored[partition] > end:
                 self._fail(TopicCutError(partition, stored[partition], end))
-        await self._parts.lives.begin(stored.keys())
+        await self._guarded(self._parts.lives.begin(stored.keys()))
         return stored
 
     async def deliver(self, chunk: Chunk, acknowledge: Callable[[], object]) -> None:

@@ -76,7 +76,7 @@ class Log(Protocol):
 
 
 class Lives(Protocol):
-    """Where it is noted that a worker begins on partitions, and that it ended well. Never raises."""
+    """Where it is noted that a worker begins on partitions, and that it ended well. Raises nothing for an outage."""
 
     async def begin(self, partitions: Collection[int]) -> None:
         """From now on these are stored here; with less at once, where workers before this one died early."""

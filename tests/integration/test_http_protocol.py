@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 
-from threatlog.process.http_metrics import HttpMetrics, Receive, Scope, Send
+from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send
 from threatlog.process.http_protocol import ProblemHttpProtocol
 from threatlog.process.http_server_state import ConnectionBounds, HttpServerState
 from threatlog.process.serve import listen
@@ -59,9 +59,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(bounds: ConnectionBounds = HASTY, keep_alive_s: int = 30) -> AsyncIterator[Served]:
+async def served(bounds: ConnectionBounds = HASTY, keep_alive_s: int = 30, by: AsgiApp = echo) -> AsyncIterator[Served]:
     registry = CollectorRegistry()
-    app = HttpMetrics(echo, registry, "test")
+    app = HttpMetrics(by, registry, "test")
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app, http=ProblemHttpProtocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s

@@ -50,14 +50,18 @@ class Cycle(RequestResponseCycle):
         self.response_started = True
         self.waiting_for_100_continue = False
         self.answered_early = self.more_body
+        closes = self.answered_early or not self.keep_alive
         for name, value in headers:
             if name == b"content-length":
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
+            elif name == b"connection" and value.lower() == b"close":
+                self.keep_alive = closes = False  # the header is there already
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
-        # The close of uvicorn's own would come too soon after an early answer.
-        closes, chunked = self.answered_early or not self.keep_alive, bool(self.chunked_encoding)
+        if self.answered_early:
+            self.keep_alive = True  # the close of uvicorn's own would come too soon
+        chunked = bool(self.chunked_encoding)
         self.transport.write(answer_head(status, self.of_every_answer, own, closes=closes, chunked=chunked))
 
 

@@ -116,8 +116,11 @@ class FakeLives:
     """Notes what is begun and that it ended."""
 
     journal: Journal
+    trouble: Exception | None = None
 
     async def begin(self, partitions: Collection[int]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
         self.journal.append(f"begin {sorted(partitions)}")
 
     async def end(self) -> None:
@@ -179,7 +182,8 @@ class Bench:
         )
         buffered = BufferedEvents()
         buffered.max_window_bytes = max_window_bytes
-        parts = Parts(self.store, self.days, self.mirror, self.log, FakeLives(self.journal), self.figures, buffered)
+        self.lives = FakeLives(self.journal)
+        parts = Parts(self.store, self.days, self.mirror, self.log, self.lives, self.figures, buffered)
         self.pipeline = Pipeline(policy, parts, random.Random(1), self.failures.append, lambda: self.now_s)
 
     async def start(self, **stored: int) -> None:

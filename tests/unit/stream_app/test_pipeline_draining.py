@@ -75,3 +75,11 @@ async def test_a_worker_says_that_it_begins_before_it_reads_and_that_it_ended_af
     assert bench.journal == ["ends", "begin [0, 1]"]
     await bench.pipeline.drain()
     assert bench.journal[-1] == "end"
+
+
+async def test_tables_that_lack_where_begins_are_noted_end_the_worker_and_not_faust() -> None:
+    bench = Bench()
+    bench.lives.trouble = RuntimeError("no such table")
+    await bench.start(p0=0)
+
+    assert bench.failures == [bench.lives.trouble]

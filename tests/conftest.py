@@ -15,7 +15,7 @@ import pytest
 from tests.containers import container_servers, docker_answers
 from tests.faults.report import FaultReporter
 from tests.processes import Spawner, spawning
-from tests.servers import Servers, Stack, StackMaker, embedded_servers
+from tests.servers import Servers, Stack, StackMaker, embedded_servers, started_on_free_ports
 
 MakeStack = Callable[..., Stack]
 _UNIT_TESTS = Path(__file__).parent / "unit"
@@ -63,15 +63,13 @@ def server_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(server_folder: Path, pytestconfig: pytest.Config) -> Iterator[Servers]:
     """Kafka, PostgreSQL and Redis, started once for the run on free ports."""
-    if pytestconfig.getoption("--stack") == "containers" and docker_answers():
-        started = container_servers()
-    else:
-        started = embedded_servers(server_folder, durable=not pytestconfig.getoption("--no-fsync"))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.end()
+    containers = pytestconfig.getoption("--stack") == "containers" and docker_answers()
+    durable = not pytestconfig.getoption("--no-fsync")
+    started = started_on_free_ports(
+        container_servers if containers else lambda: embedded_servers(server_folder, durable=durable)
+    )
+    yield started
+    started.end()
 
 
 @pytest.fixture(scope="session")

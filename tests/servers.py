@@ -19,6 +19,7 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from threatlog.embedded import KafkaNode, KafkaServer, PostgresServer, RedisServer
+from threatlog.embedded.errors import ServerError
 from threatlog.embedded.ports import LOOPBACK, free_port
 from threatlog.process.load_settings import load_settings
 from threatlog.process.postgres_roles import LOGINS
@@ -125,6 +126,29 @@ def embedded_servers(folder: Path, *, durable: bool = True) -> Servers:
         PostgresServer(folder / "postgres", ports[2], durable=durable),
         RedisServer(folder / "redis", ports[3], databases=REDIS_DATABASES),
     )
+
+
+def started_on_free_ports(make: Callable[[], Servers], attempts: int = 3) -> Servers:
+    """The servers that `make` makes, started.
+
+    Between the choice of a port and its use another test process may take it: then others are chosen.
+    Raises ServerError.
+    """
+    while True:
+        servers = make()
+        try:
+            servers.start()
+        except ServerError as error:
+            servers.end()
+            attempts -= 1
+            taken = "already in use" in str(error) or "is taken by another program" in str(error)
+            if not attempts or not taken:
+                raise
+        except BaseException:
+            servers.end()
+            raise
+        else:
+            return servers
 
 
 class StackMaker:

@@ -46,7 +46,7 @@ class TcpProxy:
         self._applied: tuple[Applied, ...] = ()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._links: set[_Link] = set()
         self._accepting: set[asyncio.Task[Any]] = set()
         # Also those that were closed: one whose last bytes nobody takes lives on without its writer.
@@ -108,13 +108,25 @@ class TcpProxy:
         future.result(_CALL_TIMEOUT_S)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Takes connections itself: the server of Python 3.11 leaves one open that it took just before its end."""
+        self._listener = socket.create_server((LOOPBACK, self.port))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._loop.add_reader(self._listener, self._take, self._listener)
+
+    def _take(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            taken, _ = listener.accept()
+            taken.setblocking(False)
+            task = self._loop.create_task(self._accept(taken))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         await self._reset_all()
 
     async def _finish(self) -> None:
@@ -122,25 +134,29 @@ class TcpProxy:
         await self._close()
         async with asyncio.timeout(_CALL_TIMEOUT_S / 2):
             # Also of a connection that was taken just now, and is not known to us yet.
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:
-                for transport in self._transports:
-                    transport.abort()
+            while others := self._abort_all():
                 await asyncio.wait(others, timeout=0.05)
         # Transports end in later turns of the loop; on a busy machine a time says nothing of those.
         for _ in range(10):
             await asyncio.sleep(0)
+
+    def _abort_all(self) -> set[asyncio.Task[Any]]:
+        """Ends every connection that is known, also those whose tasks have ended; the tasks that have not."""
+        for transport in self._transports:
+            transport.abort()
+        return asyncio.all_tasks() - {asyncio.current_task()}
 
     async def _reset_all(self) -> None:
         for link in list(self._links):
             link.reset()
             self.struck["Reset"] += 1
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._accepting.add(task)
+    async def _accept(self, taken: socket.socket) -> None:
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, taken)
+        writer = asyncio.StreamWriter(transport, protocol, reader, self._loop)
         self._transports.add(writer.transport)
-        task.add_done_callback(self._accepting.discard)
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection(LOOPBACK, self._upstream_port)
         except OSError:

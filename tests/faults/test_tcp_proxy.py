@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import socket
 import socketserver
@@ -183,3 +185,23 @@ def test_bytes_that_nobody_takes_hold_no_connection_open_after_the_end(server: E
         wait_until(lambda: not proxy.links(), TIMEOUT_S, "both directions have ended")
         assert proxy.unsent_bytes()
     assert not proxy.unsent_bytes()
+
+
+def test_connections_that_come_just_before_the_end_are_ended_too(server: EchoServer) -> None:
+    """Those left open would be told of by the suite when they are collected."""
+    for _ in range(20):
+        ended = threading.Event()
+        with proxied(server.server_address[1], random.Random(1)) as proxy:
+            flood = threading.Thread(target=_connect_until, args=(proxy.port, ended))
+            flood.start()
+            time.sleep(0.01)
+        ended.set()
+        flood.join()
+    gc.collect()
+
+
+def _connect_until(port: int, ended: threading.Event) -> None:
+    while not ended.is_set():
+        with socket.socket() as client, contextlib.suppress(OSError):
+            client.setblocking(False)
+            client.connect((LOOPBACK, port))

@@ -44,7 +44,7 @@ test: $(STAMP) ## run all tests on real servers [STACK=embedded|containers JOBS=
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist loadfile --stack='$(STACK)' $(ARGS)
 
 # Longer than a run of all tests, and repeated: hours with twenty seeds. Broken off, the next one goes on from there.
-faults: $(STAMP) ## repeat every fault, and write docs/resiliency.md [SEEDS=20 FAULTS=full ARGS='-k B6']
+faults: $(STAMP) ## repeat every fault, and write docs/resiliency.md [SEEDS=20 or 9-16 FAULTS=full ARGS='-k B6']
 	@exec $(BIN)/python -m pytest -n '$(JOBS)' --dist worksteal tests/faults --faults='$(FAULTS)' --fault-seeds='$(SEEDS)' $(ARGS)
 
 coverage: $(STAMP) ## run all tests and say which lines of the services they reach

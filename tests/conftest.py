@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers import container_servers, docker_answers
-from tests.faults.report import FaultReporter
+from tests.faults.report import FaultReporter, seeds_of
 from tests.processes import Spawner, spawning
 from tests.servers import Servers, Stack, StackMaker, embedded_servers, started_on_free_ports
 
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Where the servers come from, and how careful they are with the disk."""
     parser.addoption("--stack", choices=("embedded", "containers"), default="embedded", help="where servers come from")
     parser.addoption("--faults", choices=("short", "full"), default="short", help="how long and often faults strike")
-    parser.addoption("--fault-seeds", type=int, default=0, help="runs of each fault, which are then written down")
+    parser.addoption("--fault-seeds", type=seeds_of, help="20, or 9-16: runs of each fault, which are written down")
     parser.addoption("--no-fsync", action="store_true", help="let PostgreSQL skip fsync: faster, not what runs later")
 
 

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.faults.report import BEGIN, END, Journal, Run, markdown, services_digest, write
+from tests.faults.report import BEGIN, END, Journal, Run, markdown, seeds_of, services_digest, write
 from tests.source_tree import ROOT
 
 # Without the table of the last run, whose rows name no tests.
@@ -64,7 +64,7 @@ def test_what_was_seen_is_written_between_the_marks(tmp_path: Path) -> None:
     ]
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    write(markdown(runs, 3, "full"), page)
+    write(markdown(runs, seeds_of("3"), "full"), page)
     lines = page.read_text(encoding="utf-8").splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert [line for line in lines if line.startswith("| ")][1:] == [
@@ -74,7 +74,8 @@ def test_what_was_seen_is_written_between_the_marks(tmp_path: Path) -> None:
         "| B6 | 1 | 1 void | nothing / much |",
         "| C1 | 1 | held, 1 at a second attempt |  |",
     ]
-    assert lines[3].startswith("Ended between 2026-11-24 10:00 and 2026-11-24 10:00 UTC, 3 seeds, full runs, ")
+    assert lines[3].startswith("Ended between 2026-11-24 10:00 and 2026-11-24 10:00 UTC, seeds 1 to 3, full runs, ")
+    assert seeds_of("9-16") == range(9, 17)
 
 
 def test_what_ended_is_kept_for_the_next_run_and_what_passed_is_not_run_again(tmp_path: Path) -> None:

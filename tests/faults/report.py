@@ -68,6 +68,12 @@ class Journal:
         return {run.test for run in self.runs() if run.outcome == "passed"}
 
 
+def seeds_of(text: str) -> range:
+    """The seeds that `20`, from the first one, or `9-16` name. Raises ValueError."""
+    first, dash, last = text.partition("-")
+    return range(int(first), int(last) + 1) if dash else range(1, int(first) + 1)
+
+
 def journal_of(intensity: str) -> Journal:
     """Of runs of this intensity, with the services as they are now."""
     return Journal(ROOT / "build" / f"faults-{intensity}-{services_digest()}.jsonl")
@@ -102,8 +108,8 @@ class Line:
         return words[-1].replace("|", "/") if words else ""
 
 
-def markdown(runs: Iterable[Run], seeds: int, intensity: str) -> str:
-    """The section between the markers. `runs` are those so far, at least one."""
+def markdown(runs: Iterable[Run], seeds: range, intensity: str) -> str:
+    """The section between the markers. `runs` are those so far of these seeds, at least one."""
     lines: dict[str, Line] = {}
     ended = []
     for run in runs:
@@ -111,7 +117,7 @@ def markdown(runs: Iterable[Run], seeds: int, intensity: str) -> str:
         ended.append(datetime.fromtimestamp(run.ended, UTC))
     first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (min(ended), max(ended)))
     versions = ", ".join(f"{name} {version(name)}" for name in _PARTS)
-    made = f"Ended between {first} and {last} UTC, {seeds} seeds, {intensity} runs"
+    made = f"Ended between {first} and {last} UTC, seeds {seeds[0]} to {seeds[-1]}, {intensity} runs"
     head = f"{made}, Python {platform.python_version()}, {versions}."
     table = ["| row | runs | result | seen last |", "| --- | --- | --- | --- |"]
     for row, line in sorted(lines.items(), key=lambda item: (item[0][0], int(item[0][1:]))):
@@ -130,7 +136,7 @@ def write(section: str, page: Path = PAGE) -> None:
 class FaultReporter:
     """In the process that reports: notes every fault test, and writes the page at the end."""
 
-    def __init__(self, seeds: int, intensity: str) -> None:
+    def __init__(self, seeds: range, intensity: str) -> None:
         self._seeds, self._intensity = seeds, intensity
         self._journal = journal_of(intensity)
 

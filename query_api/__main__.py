@@ -26,6 +26,7 @@ from query_api.postgres_sessions import connections
 from query_api.recent_lists import RecentReader
 from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
+from query_api.scan import ScanPolicy
 from query_api.service import QueryService
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
@@ -104,7 +105,10 @@ async def _open_clients(settings: Settings) -> _Clients:
     timeout_s = settings.query.statement_timeout
     return _Clients(
         PostgresReader(
-            await connections(settings.postgres, timeout_s), settings.kafka.topic, ReaderMemory.empty(time.monotonic)
+            await connections(settings.postgres, timeout_s),
+            settings.kafka.topic,
+            ReaderMemory.empty(time.monotonic),
+            ScanPolicy(settings.query.search_budget, timeout_s),
         ),
         RedisReader(
             connect(settings.redis),
@@ -131,6 +135,7 @@ def _build(
         cache=PageCache(clients.redis, policy, time.time, figures),
         lag=monitor,
         rows_given=figures.rows_given,
+        budget_s=settings.query.search_budget,
     )
     return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset)
 

@@ -9,8 +9,9 @@ from fastapi.openapi.utils import get_openapi
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_ALIASES
 from query_api.absent_ids import KEPT_S
-from query_api.openapi_examples import EVENT, EVENT_ANSWER, HEALTH, LAG, METRICS, PAGE, RECENT, STATS
-from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from query_api.filter_language.parse import MAX_CHARS
+from query_api.openapi_examples import EVENT, EVENT_ANSWER, EXPLAIN, FILTER, HEALTH, LAG, METRICS, PAGE, RECENT, STATS
+from query_api.routes import EVENT_PATH, EXPLAIN_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
 from stream_app.contract import RECENT_EVENTS
 from threatlog.access.authentication import RouteScopes
@@ -38,12 +39,15 @@ def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
 
 def _paths(max_offset: int) -> dict[str, _Described]:
     narrowing = [_moment("start_time", "first moment that counts"), _moment("end_time", "first that does not")]
-    narrowing += [_severity(), _source()]
+    narrowing += [_severity(), _source(), _filter()]
     return {
         QUERY_PATH: _route(
             "events", "Events of a time range, newest first", _PAGE_TEXT, PAGE, narrowing + _page(max_offset)
         ),
         RECENT_PATH: _route("events", "The newest events", _RECENT_TEXT, RECENT, [_severity(), _limit(RECENT_EVENTS)]),
+        EXPLAIN_PATH: _route(
+            "events", "How a filter is understood, and what it costs", _EXPLAIN_TEXT, EXPLAIN, narrowing
+        ),
         EVENT_PATH: _route("events", "One event", _EVENT_TEXT, EVENT_ANSWER, _event(), absent=True),
         STATS_PATH: _route("events", "Counts by severity and source", _STATS_TEXT, STATS, narrowing),
         METRICS_PATH: _route("operation", "Figures over all processes", _METRICS_TEXT, METRICS, []),
@@ -69,6 +73,12 @@ _PAGE_TEXT: Final = (
     "`cache.open_range_ttl` while the range is still filling; an event that arrives late, with a time in a range that "
     "was complete, appears when that time is over. `lag` is that of now, also with a cached answer."
 )
+_EXPLAIN_TEXT: Final = (
+    "Nothing is searched. `query` is the filter as it was understood, written in full. A filter of severities and "
+    "sources is answered from `counts`: totals are exact. Any other looks at `events`, newest first, for at most "
+    "`budget_ms`: `events_to_read` says how many there are to look at if the page does not fill before, `expected_ms` "
+    "about how long that takes."
+)
 _RECENT_TEXT: Final = (
     "By their own time, at most ten minutes ahead of now. From Redis while its lists are whole and not older than two "
     "seconds, otherwise from PostgreSQL: `served_from` says which, the events are the same. There are fewer than "
@@ -79,7 +89,11 @@ _EVENT_TEXT: Final = (
     "makes it quick; without it every day is searched, newest first, and what was not found is searched for again only "
     f"after {KEPT_S:g} seconds."
 )
-_STATS_TEXT: Final = "Exact. `by_source` has the 100 largest sources; `other` says how many more there are."
+_STATS_TEXT: Final = (
+    "Exact. `by_source` has the 100 largest sources; `other` says how many more there are. With a `q` that only events "
+    "can answer they are counted one by one, for at most `query.search_budget`: where `scanned_until` is not null, the "
+    "counts are of the events from there on."
+)
 _METRICS_TEXT: Final = (
     "Counts since the first start of any process, those of processes that are gone included. Ingestion latency is from "
     "received to stored. `ingestion_rate` is events stored per second over the last ten seconds. `uptime_seconds` is "
@@ -137,6 +151,14 @@ def _severity() -> _Described:
 
 def _source() -> _Described:
     return _parameter("source", {"type": "string", "example": EVENT["source"]}, "the whole name of one source")
+
+
+def _filter() -> _Described:
+    text = (
+        'a filter: words and "phrases" of the message, field:value, >=, *, /expression/, networks, -, AND, OR and '
+        "parentheses; see docs/filter-language.md"
+    )
+    return _parameter("q", {"type": "string", "maxLength": MAX_CHARS, "example": FILTER}, text)
 
 
 def _limit(most: int) -> _Described:

@@ -24,6 +24,7 @@ PAGE: Final = {
     "count": 1,
     "logs": [EVENT],
     "next_cursor": "AYBvAKQSFshcAAZhA9anyxMBog1FZpd0Noed0T7Gyo9yAAAAAAAAJgEABmED1xupgdN6j9c",
+    "scanned_until": None,
     **_COMPLETE,
     "total_complete_until": "2026-11-24T11:00:01.940000Z",
     "lag": _LAG_LINE,
@@ -38,6 +39,20 @@ STATS: Final = {
     "by_severity": {"CRITICAL": 1202, "HIGH": 3607, "MEDIUM": 7214, "LOW": 12024, "INFO": 36073},
     "by_source": {"web-01.example.net": 41020, "fw-02.example.net": 18000},
     "other": {"sources": 11, "count": 1100},
+    "scanned_until": None,
+    **_COMPLETE,
+    "lag": _LAG_LINE,
+}
+FILTER: Final = 'severity:HIGH,CRITICAL "failed password" client_ip:203.0.113.0/24 -user:guest'
+EXPLAIN: Final = {
+    "query": 'severity:CRITICAL,HIGH "failed password" attributes.client_ip:203.0.113.0/24 -attributes.user:guest',
+    "answered_from": "events",
+    "events_in_range": 60120,
+    "events_matching_at_most": 4809,
+    "events_to_read": 58211,
+    "expected_ms": 58,
+    "budget_ms": 250,
+    "may_be_partial": False,
     **_COMPLETE,
     "lag": _LAG_LINE,
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -15,19 +15,12 @@ from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api import sql
 from query_api.reading import EventPage, LoggedEvent, StoredUntil
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
+from query_api.snapshot import Row, Snapshot
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 # How far back the newest events of some severities are looked for; after the last of these, in all time.
 _LOOKED_BACK: Final = (timedelta(days=1), timedelta(days=8), timedelta(days=64))
-
-Row = Mapping[str, Any]
-
-
-class Snapshot(Protocol):
-    """Runs statements that all see the same state."""
-
-    async def fetch(self, statement: sql.Statement) -> Sequence[Row]: ...
 
 
 async def find_page(
@@ -50,7 +43,7 @@ async def find_page(
         statement = sql.page_within(request, await _stretches(snapshot, request, source_indexed))  # 2
     rows = await snapshot.fetch(sql.within_bytes(statement, MAX_ANSWER_BYTES))  # 3
     events = [event_of(row) for row in rows[: request.limit]]
-    return EventPage(total, events, _found(rows) > len(events), stored_until)
+    return EventPage(total, events, found_in(rows) > len(events), stored_until)
 
 
 async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: datetime, limit: int) -> list[LoggedEvent]:
@@ -66,17 +59,17 @@ async def find_newest(snapshot: Snapshot, severities: Sequence[int], latest: dat
         request = PageRequest(SearchFilter(start, end, tuple(sorted(severities))), limit)
         statement = sql.page_within(request, await _stretches(snapshot, request))
         rows = await snapshot.fetch(sql.within_bytes(statement, MAX_ANSWER_BYTES))
-        if _found(rows) >= limit:
+        if found_in(rows) >= limit:
             break
     return [event_of(row) for row in rows[:limit]]
 
 
-def _found(rows: Sequence[Row]) -> int:
+def found_in(rows: Sequence[Row]) -> int:
     """How many rows there are, those that `within_bytes` left out included."""
     return rows[0]["found"] if rows else 0
 
 
-async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int, StoredUntil]:
+async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int | None, StoredUntil]:
     if request.cursor is not None:
         (row,) = await snapshot.fetch(sql.stored_until(topic))
         return request.cursor.total, stored_until_of(row)
@@ -92,7 +85,7 @@ async def _stretches(snapshot: Snapshot, request: PageRequest, source_indexed: S
     2. Where an index by source finds them at once, the hour will do.
     3. Of the other hours, the minutes: so rows that do not match are met only in minutes where one does.
     """
-    wanted, within = request.filter, _below_cursor(request)
+    wanted, within = request.filter, below_cursor(request)
     need = request.limit + request.offset + 1
     hours = await snapshot.fetch(sql.matching_buckets(wanted, HOUR, [within], _whole(within, HOUR), need))  # 1
     indexed = source_indexed if wanted.source is not None else ()
@@ -115,7 +108,8 @@ async def _minutes(
     return joined((minute["bucket"] for minute in minutes), MINUTE, within)
 
 
-def _below_cursor(request: PageRequest) -> Window:
+def below_cursor(request: PageRequest) -> Window:
+    """The time that is left of the range."""
     wanted, cursor = request.filter, request.cursor
     return Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
 

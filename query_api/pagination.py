@@ -17,6 +17,7 @@ _FIELDS: Final = struct.Struct(">B8sq16sqq")
 _CHECKSUM: Final = struct.Struct(">I")
 _VERSION: Final = 1
 _UNKNOWN: Final = -(1 << 63)
+_NO_TOTAL: Final = -1
 _MAX_CHARS: Final = 200
 # More than can be stored, and exact in every reader of JSON.
 _MAX_TOTAL: Final = 1 << 53
@@ -30,7 +31,8 @@ class BadCursorError(ValueError):
 def encode_cursor(cursor: Cursor, of: SearchFilter) -> str:
     """The text for the next request; it fits this filter only."""
     until_us = _UNKNOWN if cursor.total_complete_until_us is None else cursor.total_complete_until_us
-    packed = _FIELDS.pack(_VERSION, of.fingerprint(), unix_us(cursor.ts), cursor.id.bytes, cursor.total, until_us)
+    total = _NO_TOTAL if cursor.total is None else cursor.total
+    packed = _FIELDS.pack(_VERSION, of.fingerprint(), unix_us(cursor.ts), cursor.id.bytes, total, until_us)
     return base64.urlsafe_b64encode(packed + _CHECKSUM.pack(zlib.crc32(packed))).rstrip(b"=").decode("ascii")
 
 
@@ -41,12 +43,13 @@ def decode_cursor(text: str, of: SearchFilter) -> Cursor:
     if version != _VERSION:
         raise BadCursorError("it was made by another version; start again without it")
     if fingerprint != of.fingerprint():
-        raise BadCursorError("it belongs to a query with other start_time, end_time, severity or source")
+        raise BadCursorError("it belongs to a query with other start_time, end_time, severity, source or q")
     # The checksum is no signature: anyone can make such a text.
-    in_range = unix_us(of.start) <= ts_us < unix_us(of.end) and 0 <= total <= _MAX_TOTAL
+    in_range = unix_us(of.start) <= ts_us < unix_us(of.end) and _NO_TOTAL <= total <= _MAX_TOTAL
     if not in_range or (until_us != _UNKNOWN and until_us not in _UNTIL_US):
         raise BadCursorError("it is not what `next_cursor` gave")
-    return Cursor(moment_of(ts_us), UUID(bytes=identifier), total, None if until_us == _UNKNOWN else until_us)
+    known_total = None if total == _NO_TOTAL else total
+    return Cursor(moment_of(ts_us), UUID(bytes=identifier), known_total, None if until_us == _UNKNOWN else until_us)
 
 
 def _unpacked(text: str) -> bytes:

@@ -13,6 +13,9 @@ from uuid import UUID
 import msgspec
 
 from ingest_gateway.contract import EARLIEST, LATEST, SEVERITIES, SEVERITY_CODES, RejectedEventError, severity_of
+from query_api.filter_language.errors import FilterError
+from query_api.filter_language.expressions import Expression
+from query_api.filter_language.parse import parse
 from query_api.pagination import BadCursorError, decode_cursor
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT, Cursor, PageRequest, SearchFilter
 from stream_app.contract import RECENT_EVENTS
@@ -112,11 +115,22 @@ def read_filter(values: Mapping[str, str]) -> SearchFilter:
     source = values.get("source")
     if source is not None and (not 0 < len(source) <= _MAX_SOURCE_CHARS or "\0" in source):
         raise refuse("source", f"the whole name of a source, 1 to {_MAX_SOURCE_CHARS} characters", source)
-    return SearchFilter(start, end, read_severities(values), source)
+    return SearchFilter(start, end, read_severities(values), source, read_expression(values))
 
 
-PAGE_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "limit", "offset", "cursor")
-STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source")
+def read_expression(values: Mapping[str, str]) -> Expression:
+    """The filter in `q`; everything when it is absent. Raises Problem that says at which character it is wrong."""
+    text = values.get("q", "")
+    try:
+        return parse(text)
+    except FilterError as error:
+        where = f"at its end: {error}" if error.position >= len(text) else f"at character {error.position + 1}: {error}"
+        extra = {"parameter": "q", "position": error.position}
+        raise Problem(422, CODE, f"q is no filter {where}", extra=extra) from None
+
+
+STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "q")
+PAGE_PARAMETERS: Final = (*STATS_PARAMETERS, "limit", "offset", "cursor")
 RECENT_PARAMETERS: Final = ("severity", "limit")
 
 
@@ -125,7 +139,10 @@ def read_page_request(query: bytes, max_offset: int) -> PageRequest:
     values = read_query(query, PAGE_PARAMETERS)
     wanted = read_filter(values)
     limit = read_count(values, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
-    return PageRequest(wanted, limit, _offset(values, max_offset), _cursor(values, wanted))
+    offset = _offset(values, max_offset)
+    if offset and wanted.reads_events:
+        raise refuse("offset", "0 with a q that looks at events; send the next_cursor of an answer", values["offset"])
+    return PageRequest(wanted, limit, offset, _cursor(values, wanted))
 
 
 def _offset(values: Mapping[str, str], max_offset: int) -> int:

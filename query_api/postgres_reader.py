@@ -12,27 +12,32 @@ from uuid import UUID
 import orjson
 
 from ingest_gateway.contract import EPOCH, SEVERITIES
-from query_api import sql
+from query_api import scan_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
-from query_api.page_search import event_of, find_newest, find_page, stored_until_of
+from query_api.page_scan import CountScan, PageScan
+from query_api.page_search import below_cursor, event_of, find_newest, find_page, stored_until_of
 from query_api.postgres_sessions import Connections
 from query_api.reading import (
     Counts,
     EventPage,
     LoggedEvent,
+    Price,
     ProcessFigures,
+    QueryTimeoutError,
     StoreBusyError,
     StoredPosition,
     StoredUntil,
 )
+from query_api.scan import DEFAULT_POLICY, MOST_HOURS, Scan, ScanPolicy
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
 from query_api.source_indexed import SourceIndexed
-from query_api.timeline import days_of, pieces
+from query_api.timeline import HOUR, MINUTE, Window, days_of, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
 Figures = tuple[int, Sequence[ProcessFigures]]
+_PRICED_BY_MINUTES: Final = timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 # The first 48 bits of any UUID may say anything; this is in the year 9999.
 _LAST_MILLISECOND: Final = 253_402_128_000_000
@@ -45,11 +50,12 @@ class ReaderMemory:
     absent_ids: AbsentIds
     source_indexed: SourceIndexed
     figures: SingleFlight[str, Figures]
+    now_s: Callable[[], float]
 
     @classmethod
     def empty(cls, now_s: Callable[[], float]) -> ReaderMemory:
         """Nothing yet; with a clock that only grows."""
-        return cls(AbsentIds(now_s), SourceIndexed(now_s), SingleFlight(now_s))
+        return cls(AbsentIds(now_s), SourceIndexed(now_s), SingleFlight(now_s), now_s)
 
 
 def _counters(row: Mapping[str, Any]) -> Counters:
@@ -61,7 +67,9 @@ def _counters(row: Mapping[str, Any]) -> Counters:
 class PostgresReader:
     """EventReader, FiguresStore and PositionReader."""
 
-    def __init__(self, connections: Connections, topic: str, memory: ReaderMemory) -> None:
+    def __init__(
+        self, connections: Connections, topic: str, memory: ReaderMemory, scanning: ScanPolicy = DEFAULT_POLICY
+    ) -> None:
         self._connections = connections
         self._queries = connections.queries
         self._own = connections.own
@@ -69,15 +77,25 @@ class PostgresReader:
         self._absent_ids = memory.absent_ids
         self._source_indexed = memory.source_indexed
         self._figures = memory.figures
+        self._now_s = memory.now_s
+        self._scanning = scanning
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
+        if request.filter.reads_events:
+            scan = self._scan(request.filter, below_cursor(request))
+            page = PageScan(request, scan)
+            return page.page(await self._run(page, scan))
         async with self._queries.snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
             return await find_page(snapshot, request, self._topic, indexed)
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
+        if wanted.reads_events:
+            scan = self._scan(wanted, Window(wanted.start, wanted.end))
+            counting = CountScan(wanted, scan)
+            return counting.counts(await self._run(counting, scan))
         async with self._queries.snapshot() as snapshot:
             rows = await snapshot.fetch(sql.stats(wanted, pieces(wanted.start, wanted.end), self._topic))
         (everything,) = (row for row in rows if row["kind"] == "all")
@@ -89,6 +107,37 @@ class PostgresReader:
             sources=everything["sources"],
             stored_until_us=stored_until_of(everything),
         )
+
+    async def price(self, wanted: SearchFilter) -> Price:
+        """What answering costs, by the counts."""
+        everything, of_counts = SearchFilter(wanted.start, wanted.end), wanted.of_counts()
+        within = Window(wanted.start, wanted.end)
+        cut = pieces(wanted.start, wanted.end)
+        step = MINUTE if wanted.end - wanted.start <= _PRICED_BY_MINUTES else HOUR
+        async with self._queries.snapshot() as snapshot:
+            (in_range,) = await snapshot.fetch(sql.total(everything, cut, self._topic))
+            (matching,) = await snapshot.fetch(sql.total(of_counts, cut, self._topic))
+            to_read = 0
+            if wanted.reads_events:
+                buckets = await snapshot.fetch(scan_sql.events_to_read(of_counts, step, within, MOST_HOURS))
+                to_read = sum(bucket["n"] for bucket in buckets)
+        return Price(in_range["total"], matching["total"], to_read, stored_until_of(in_range))
+
+    def _scan(self, wanted: SearchFilter, within: Window) -> Scan:
+        return Scan(wanted, within, self._scanning, self._now_s)
+
+    async def _run(self, search: PageScan | CountScan, scan: Scan) -> StoredUntil:
+        """Searches in one snapshot; one that took too long has found what it has found, once a slice was done."""
+        until: StoredUntil = {}
+        try:
+            async with self._queries.snapshot() as snapshot:
+                (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+                until = stored_until_of(row)
+                await search.run(snapshot)
+        except QueryTimeoutError:
+            if not scan.has_begun:
+                raise
+        return until
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from query_api import sql
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
+from query_api.statement import Statement
 from threatlog.process.postgres_connection import connect_keywords
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ GRACE_S: Final = 1.0
 _WAIT_S: Final = 5.0
 # The process's own looks are short, so waiting long for one of their connections says that they got no answer.
 _OWN_WAIT_S: Final = 1.0
-_BEGIN: Final = sql.Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-_COMMIT: Final = sql.Statement("COMMIT")
+_BEGIN: Final = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+_COMMIT: Final = Statement("COMMIT")
 _TROUBLE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -64,13 +64,13 @@ class PostgresSnapshot:
         self._connection = connection
         self.was_answered = False
 
-    async def fetch(self, statement: sql.Statement) -> Sequence[Any]:
+    async def fetch(self, statement: Statement) -> Sequence[Any]:
         """The rows of one statement, by column name."""
         rows = await self._connection.fetch(statement.text, *statement.arguments)
         self.was_answered = True
         return rows
 
-    async def execute(self, statement: sql.Statement) -> None:
+    async def execute(self, statement: Statement) -> None:
         """One statement whose rows are of no interest."""
         await self._connection.execute(statement.text, *statement.arguments)
         self.was_answered = True

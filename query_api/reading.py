@@ -53,24 +53,43 @@ StoredUntil = Mapping[int, int]
 class EventPage:
     """Events newest first, and how far each partition was stored in the snapshot they were read in.
 
-    `total` is exact: of that snapshot, or carried by the cursor from the first page's. Events are fewer than were asked
-    for, with more to follow, where they would be larger than an answer may be.
+    `total` is exact: of that snapshot, or carried by the cursor from the first page's; None where it would have cost a
+    look at every event. Events are fewer than were asked for, with more to follow, where they would be larger than an
+    answer may be, or where the search took as long as it may: then it was done down to `scanned_until`.
     """
 
-    total: int
+    total: int | None
     events: Sequence[LoggedEvent]
     has_more: bool
     stored_until_us: StoredUntil
+    scanned_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Exact counts of a range. `by_source` holds the largest sources, largest first; `sources` says how many are."""
+    """Exact counts of a range, or of its end down to `scanned_until` where counting took as long as it may.
+
+    `by_source` holds the largest sources, largest first; `sources` says how many there are.
+    """
 
     total: int
     by_severity: Mapping[str, int]
     by_source: Mapping[str, int]
     sources: int
+    stored_until_us: StoredUntil
+    scanned_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an answer costs: events in the range, those that can match at most, and those to be looked at one by one.
+
+    Hours or minutes are looked at whole, so the last may be a little more than the range has.
+    """
+
+    in_range: int
+    matching_at_most: int
+    to_read: int
     stored_until_us: StoredUntil
 
 
@@ -117,6 +136,10 @@ class EventReader(Protocol):
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
+        ...
+
+    async def price(self, wanted: SearchFilter) -> Price:
+        """What answering costs, without answering."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from query_api.routes import EVENT_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from query_api.routes import EVENT_PATH, EXPLAIN_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
 from threatlog.access.authentication import OPEN, RouteScopes
 from threatlog.access.caller import Scope
 
@@ -19,6 +19,7 @@ ROUTE_SCOPES: Final = RouteScopes(
         STATS_PATH: _QUERY,
         METRICS_PATH: _FIGURES,
         LAG_PATH: _FIGURES,
+        EXPLAIN_PATH: _QUERY,
         EVENT_PATH: _QUERY,
         "/metrics": frozenset({Scope.METRICS}),
         "/health": OPEN,

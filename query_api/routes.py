@@ -33,12 +33,14 @@ from threatlog.process.problems import Problem
 
 QUERY_PATH: Final = "/api/v1/logs/query"
 RECENT_PATH: Final = "/api/v1/logs/recent"
+EXPLAIN_PATH: Final = "/api/v1/logs/explain"
 EVENT_PATH: Final = "/api/v1/logs/{id}"
 STATS_PATH: Final = "/api/v1/stats"
 METRICS_PATH: Final = "/api/v1/metrics"
 LAG_PATH: Final = "/api/v1/lag"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request], Awaitable[bytes]]
 
 
 class LagSource(Protocol):
@@ -85,28 +87,38 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
     async def stats(request: Request) -> bytes:
         return await service.stats(read_stats_filter(request.scope["query_string"]))
 
-    def counted(kind: QueryKind, answer: Callable[[Request], Awaitable[bytes]]) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            started = time.perf_counter()
-            is_question = True
-            try:
-                return _json(await answer(request))
-            except Problem as problem:
-                is_question = problem.status != HTTPStatus.UNPROCESSABLE_ENTITY
-                raise
-            finally:
-                # Those that failed too, or the slowest of all would not be among the latencies.
-                if is_question:
-                    parts.figures.ended(kind, time.perf_counter() - started)
+    async def explain(request: Request) -> bytes:
+        return await service.explain(read_stats_filter(request.scope["query_string"]))
 
-        return endpoint
+    def counted(kind: QueryKind, answer: Answer) -> Endpoint:
+        return _counted(parts.figures, kind, answer)
 
     return [
         _NotedRoute(QUERY_PATH, counted("query", query)),
         _NotedRoute(RECENT_PATH, counted("recent", recent)),
+        _NotedRoute(EXPLAIN_PATH, counted("explain", explain)),
         _NotedRoute(EVENT_PATH, counted("event", event)),
         _NotedRoute(STATS_PATH, counted("stats", stats)),
     ]
+
+
+def _counted(figures: QueryFigures, kind: QueryKind, answer: Answer) -> Endpoint:
+    """The route of a question, with its latency."""
+
+    async def endpoint(request: Request) -> Response:
+        started = time.perf_counter()
+        is_question = True
+        try:
+            return _json(await answer(request))
+        except Problem as problem:
+            is_question = problem.status != HTTPStatus.UNPROCESSABLE_ENTITY
+            raise
+        finally:
+            # Those that failed too, or the slowest of all would not be among the latencies.
+            if is_question:
+                figures.ended(kind, time.perf_counter() - started)
+
+    return endpoint
 
 
 def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from ingest_gateway.contract import unix_us
+from query_api.filter_language.bounds import asks_for_source, is_of_cells, widened
+from query_api.filter_language.expressions import EVERYTHING, Expression
+from query_api.filter_language.written import written
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
@@ -18,35 +21,55 @@ MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SearchFilter:
-    """Events with `start <= ts < end`. `severities` are codes, sorted; empty means all. `source` is matched whole."""
+    """Events with `start <= ts < end`. `severities` are codes, sorted; empty means all. `source` is matched whole.
+
+    `expression` is the rest of what they must be, in the filter language.
+    """
 
     start: datetime
     end: datetime
     severities: tuple[int, ...] = ()
     source: str | None = None
+    expression: Expression = EVERYTHING
 
     @property
     def is_narrowed(self) -> bool:
         """Whether it asks for less than everything in its range."""
-        return bool(self.severities) or self.source is not None
+        return bool(self.severities) or self.is_by_source or self.expression != EVERYTHING
+
+    @property
+    def is_by_source(self) -> bool:
+        """Whether the source matters: counts of all sources cannot answer then."""
+        return self.source is not None or asks_for_source(self.expression)
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether only the events themselves can say which are wanted; otherwise their counts can."""
+        return not is_of_cells(self.expression)
+
+    def of_counts(self) -> SearchFilter:
+        """What the counts can be asked: nothing that is wanted is left out."""
+        return replace(self, expression=widened(self.expression))
 
     def fingerprint(self) -> bytes:
         """Eight bytes that are the same exactly for filters that mean the same."""
-        parts = (unix_us(self.start), unix_us(self.end), self.severities, self.source)
+        parts: tuple[object, ...] = (unix_us(self.start), unix_us(self.end), self.severities, self.source)
+        if self.expression != EVERYTHING:
+            parts += (written(self.expression),)
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page ended: its last event, and the total as it was counted for the first page.
+    """Where a page ended: its last event, or before `ts` with an id of zeros; and the total as the first page's.
 
     The total is carried and not counted again for each page: walking through a large result costs then what the pages
-    cost. It stays exact as of `total_complete_until_us` (None: it was not known how complete the count was).
+    cost. It stays exact as of `total_complete_until_us`. Each is None where it was not known.
     """
 
     ts: datetime
     id: UUID
-    total: int
+    total: int | None
     total_complete_until_us: int | None
 
 

@@ -17,6 +17,7 @@ from query_api.page_cache import Made, PageCache
 from query_api.parameters import RecentRequest
 from query_api.reading import EventReader, StoredUntil
 from query_api.recent_lists import RecentReader
+from query_api.scan import DEFAULT_POLICY
 from query_api.search import PageRequest, SearchFilter
 from threatlog.process.problems import Problem
 
@@ -24,7 +25,7 @@ from threatlog.process.problems import Problem
 # for its last events must not be given the same answer for the whole of `cache.ttl`.
 SETTLED_AFTER: Final = timedelta(seconds=60)
 # Counted up when what is kept under a key changes its form: processes of two versions share one Redis for a while.
-_KEPT_FORM: Final = 2
+_KEPT_FORM: Final = 3
 
 
 class LagView(Protocol):
@@ -43,6 +44,7 @@ class QueryService:
     cache: PageCache
     lag: LagView
     rows_given: Callable[[int], None]
+    budget_s: float = DEFAULT_POLICY.budget_s
 
     async def page(self, request: PageRequest) -> bytes:
         """One page of a range."""
@@ -66,6 +68,12 @@ class QueryService:
             return Made(body, _is_closed(complete, wanted.end))
 
         return answers.marked(await self.cache.answer(_key("stats", wanted), make), self.lag.lag())
+
+    async def explain(self, wanted: SearchFilter) -> bytes:
+        """How a filter is understood, and what answering it costs."""
+        price = await self.events.price(wanted)
+        complete = self.lag.completeness(price.stored_until_us)
+        return answers.price_body(wanted, price, self.budget_s, complete, self.lag.lag())
 
     async def recent(self, request: RecentRequest) -> bytes:
         """The newest events."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from query_api import sql
-from query_api.page_search import Snapshot
+from query_api.snapshot import Snapshot
 from query_api.timeline import Window
 
 # A new index is used this much later; nothing depends on it but speed.

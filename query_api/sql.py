@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from query_api.filter_language.compiled import condition
+from query_api.filter_language.expressions import EVERYTHING
 from query_api.search import PageRequest, SearchFilter
+from query_api.statement import Arguments, Statement
 from query_api.timeline import HOUR, Level, Piece, Window, floor_to
 from stream_app.contract import (
     CONSUMER_OFFSETS,
@@ -28,34 +30,12 @@ from stream_app.contract import (
 COLUMNS: Final = "id, ts, severity, source, message, attributes, received_at"
 NEWEST_FIRST: Final = "ORDER BY ts DESC, id DESC"
 TOP_SOURCES: Final = 100
-_BY_SOURCE: Final = {Level.HOURS: ROLLUP_HOUR, Level.MINUTES: ROLLUP_MINUTE, Level.ROWS: LOGS}
-_OF_ALL_SOURCES: Final = {Level.HOURS: COUNT_HOUR, Level.MINUTES: COUNT_MINUTE, Level.ROWS: LOGS}
+COUNTED_BY_SOURCE: Final = {Level.HOURS: ROLLUP_HOUR, Level.MINUTES: ROLLUP_MINUTE, Level.ROWS: LOGS}
+COUNTED_OF_ALL: Final = {Level.HOURS: COUNT_HOUR, Level.MINUTES: COUNT_MINUTE, Level.ROWS: LOGS}
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A text with $1, $2, … and the arguments in that order."""
-
-    text: str
-    arguments: tuple[Any, ...] = ()
-
-
-class _Arguments:
-    """Numbers the arguments as the text is composed."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-
-    def add(self, value: Any) -> str:
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-    def statement(self, text: str) -> Statement:
-        return Statement(text, tuple(self.values))
-
-
-def _narrowed(arguments: _Arguments, wanted: SearchFilter) -> str:
-    """` AND …` for severity and source; the same arguments serve each place in one statement."""
+def narrowed(arguments: Arguments, wanted: SearchFilter) -> str:
+    """` AND …` for severity, source and the filter; the same arguments serve each place in one statement."""
     text = ""
     if len(wanted.severities) == 1:
         text += f" AND severity = {arguments.add(wanted.severities[0])}::smallint"
@@ -63,14 +43,16 @@ def _narrowed(arguments: _Arguments, wanted: SearchFilter) -> str:
         text += f" AND severity = ANY({arguments.add(list(wanted.severities))}::smallint[])"
     if wanted.source is not None:
         text += f" AND source = {arguments.add(wanted.source)}"
+    if wanted.expression != EVERYTHING:
+        text += f" AND {condition(arguments, wanted.expression)}"
     return text
 
 
-def _bounds(arguments: _Arguments, column: str, start: datetime, end: datetime) -> str:
+def _bounds(arguments: Arguments, column: str, start: datetime, end: datetime) -> str:
     return f"{column} >= {arguments.add(start)} AND {column} < {arguments.add(end)}"
 
 
-def _stored_until(arguments: _Arguments, topic: str) -> str:
+def _stored_until(arguments: Arguments, topic: str) -> str:
     """Two columns: partitions, and until when each is stored, in microseconds."""
     of_topic = f"FROM {CONSUMER_OFFSETS} WHERE topic = {arguments.add(topic)}"
     until_us = "(extract(epoch FROM stored_until) * 1000000)::bigint"
@@ -82,25 +64,25 @@ def _stored_until(arguments: _Arguments, topic: str) -> str:
 
 def stored_until(topic: str) -> Statement:
     """How far each Kafka partition is stored."""
-    arguments = _Arguments()
+    arguments = Arguments()
     return arguments.statement(f"SELECT {_stored_until(arguments, topic)}")
 
 
 def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     """One row: the exact number of matching events, and how far each partition is stored."""
-    arguments = _Arguments()
+    arguments = Arguments()
     counted = _counted(arguments, wanted, cut)
     return arguments.statement(
         f"SELECT coalesce(sum(n), 0)::bigint AS total, {_stored_until(arguments, topic)} FROM ({counted}) AS counted"
     )
 
 
-def _counted(arguments: _Arguments, wanted: SearchFilter, cut: Sequence[Piece], *keys: str) -> str:
+def _counted(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece], *keys: str) -> str:
     """Signed counts `n` of the pieces, each by `keys`; to be added up. Without source they cost the same for any number
     of sources.
     """
-    narrowed = _narrowed(arguments, wanted)
-    tables = _BY_SOURCE if wanted.source is not None or "source" in keys else _OF_ALL_SOURCES
+    extra = narrowed(arguments, wanted)
+    tables = COUNTED_BY_SOURCE if wanted.is_by_source or "source" in keys else COUNTED_OF_ALL
     selected = "".join(f"{key}, " for key in keys)
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     parts = []
@@ -109,24 +91,24 @@ def _counted(arguments: _Arguments, wanted: SearchFilter, cut: Sequence[Piece], 
         sign = "" if piece.is_added else "-"
         bounds = _bounds(arguments, column, piece.start, piece.end)
         parts.append(
-            f"SELECT {selected}{sign}{n}::bigint AS n FROM {tables[piece.level]} WHERE {bounds}{narrowed}{grouped}"
+            f"SELECT {selected}{sign}{n}::bigint AS n FROM {tables[piece.level]} WHERE {bounds}{extra}{grouped}"
         )
     return " UNION ALL ".join(parts)
 
 
 def page(request: PageRequest) -> Statement:
     """The rows of one page by a scan from its newest end, and one more row where there is any."""
-    arguments = _Arguments()
+    arguments = Arguments()
     wanted = request.filter
-    narrowed = _narrowed(arguments, wanted)
+    extra = narrowed(arguments, wanted)
     below = _below_cursor(arguments, request, Window(wanted.start, wanted.end))
     return arguments.statement(
-        f"SELECT {COLUMNS} FROM {LOGS} WHERE {below}{narrowed} {NEWEST_FIRST} "
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE {below}{extra} {NEWEST_FIRST} "
         f"LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
     )
 
 
-def _below_cursor(arguments: _Arguments, request: PageRequest, within: Window) -> str:
+def _below_cursor(arguments: Arguments, request: PageRequest, within: Window) -> str:
     """The cursor's time is an upper bound too: the row comparison alone neither prunes nor moves the scan's start."""
     cursor = request.cursor
     if cursor is None:
@@ -137,8 +119,8 @@ def _below_cursor(arguments: _Arguments, request: PageRequest, within: Window) -
 
 def page_within(request: PageRequest, windows: Sequence[Window]) -> Statement:
     """The same page where matching events are known to lie only in `windows`: nothing else is visited."""
-    arguments = _Arguments()
-    narrowed = _narrowed(arguments, request.filter)
+    arguments = Arguments()
+    extra = narrowed(arguments, request.filter)
     starts = arguments.add([window.start for window in windows])
     ends = arguments.add([window.end for window in windows])
     most = arguments.add(request.limit + request.offset + 1)
@@ -147,7 +129,7 @@ def page_within(request: PageRequest, windows: Sequence[Window]) -> Statement:
         below = f" AND (ts, id) < ({arguments.add(request.cursor.ts)}, {arguments.add(request.cursor.id)})"
     return arguments.statement(
         f"SELECT {COLUMNS} FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
-        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{below}{narrowed} {NEWEST_FIRST} LIMIT {most}"
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{below}{extra} {NEWEST_FIRST} LIMIT {most}"
         f") AS found {NEWEST_FIRST} LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
     )
 
@@ -161,9 +143,9 @@ def matching_buckets(
     `severities` has a bit for each severity code found. Grouped inside LATERAL, so that each window is one visit of the
     index; joined freely, the planner reads the whole table instead.
     """
-    arguments = _Arguments()
-    narrowed = _narrowed(arguments, wanted)
-    tables = _BY_SOURCE if wanted.source is not None else _OF_ALL_SOURCES
+    arguments = Arguments()
+    extra = narrowed(arguments, wanted)
+    tables = COUNTED_BY_SOURCE if wanted.is_by_source else COUNTED_OF_ALL
     table = tables[Level.HOURS if step == HOUR else Level.MINUTES]
     starts = arguments.add([floor_to(window.start, step) for window in within])
     ends = arguments.add([window.end for window in within])
@@ -171,7 +153,7 @@ def matching_buckets(
     cells = (
         f"SELECT found.* FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
         f"SELECT bucket, sum(n)::bigint AS n, bit_or(1 << severity) AS severities FROM {table}"
-        f" WHERE bucket >= w.a AND bucket < w.z{narrowed} GROUP BY bucket) AS found"
+        f" WHERE bucket >= w.a AND bucket < w.z{extra} GROUP BY bucket) AS found"
     )
     newer = (
         f"sum(CASE WHEN {counted} THEN n ELSE 0 END)"
@@ -186,7 +168,7 @@ def matching_buckets(
 
 def event(identifier: UUID, start: datetime, end: datetime) -> Statement:
     """The event with this id within a stretch of time."""
-    arguments = _Arguments()
+    arguments = Arguments()
     bounds = _bounds(arguments, "ts", start, end)
     return arguments.statement(
         f"SELECT {COLUMNS} FROM {LOGS} WHERE {bounds} AND id = {arguments.add(identifier)} {NEWEST_FIRST} LIMIT 1"
@@ -241,7 +223,7 @@ def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
 
     The row 'all' has in `severity` nothing and in `sources` how many sources there are.
     """
-    arguments = _Arguments()
+    arguments = Arguments()
     cells = _counted(arguments, wanted, cut, "severity", "source")
     return arguments.statement(
         f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("

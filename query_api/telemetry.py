@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream_app.contract import LATENCY_BOUNDS_MS
 
 CacheResult = Literal["hit", "shared", "miss", "bypass"]
-QueryKind = Literal["query", "event", "recent", "stats"]
-KINDS: Final[tuple[QueryKind, ...]] = ("query", "event", "recent", "stats")
+QueryKind = Literal["query", "event", "recent", "stats", "explain"]
+KINDS: Final[tuple[QueryKind, ...]] = ("query", "event", "recent", "stats", "explain")
 _CACHE_RESULTS: Final[tuple[CacheResult, ...]] = ("hit", "shared", "miss", "bypass")
 
 # `process_metrics.counters` of the query API.

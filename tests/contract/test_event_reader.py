@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from ingest_gateway.contract import unix_us
+from query_api.filter_language.parse import parse
 from query_api.postgres_reader import PostgresReader, ReaderMemory
 from query_api.postgres_sessions import connections
 from query_api.reading import EventPage, EventReader, LoggedEvent
@@ -117,6 +118,44 @@ async def test_filters_narrow_page_and_total(
         page = await reader.page(PageRequest(search_filter(severities=severities, source=source)))
     assert messages(page) == [f"message {n}" for n in found]
     assert page.total == len(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("message", [4, 3, 2, 1]),
+        ("-4", [3, 2, 1]),
+        ("1 OR 3", [3, 1]),
+        ('"message 2" severity:LOW', [2]),
+        ("severity>=HIGH", [3, 1]),
+        ("source:WEB-* severity:LOW", [4, 2]),
+        ("user:root", [3]),
+        ("n>=3 -user:*", [4]),
+        ("absent", []),
+    ],
+)
+async def test_a_filter_narrows_page_total_and_counts(subject: Subject, text: str, found: list[int]) -> None:
+    events = [
+        msgspec.structs.replace(
+            logged_event(n, severity="HIGH" if n % 2 else "LOW"),
+            attributes=msgspec.Raw(b'{"n":%d%s}' % (n, b',"user":"Root"' if n == 3 else b"")),
+        )
+        for n in range(1, 5)
+    ]
+    async with subject.over(events) as reader:
+        wanted = search_filter(expression=parse(text))
+        page = await reader.page(PageRequest(wanted))
+        counts = await reader.stats(wanted)
+        first = await reader.page(PageRequest(wanted, limit=1))
+        price = await reader.price(wanted)
+    assert messages(page) == [f"message {n}" for n in found]
+    assert (page.total, page.has_more, page.scanned_until) == (len(found), False, None)
+    assert (counts.total, counts.scanned_until) == (len(found), None)
+    # Who stops at a full page does not know how many there are, unless the counts say so.
+    assert first.total == (None if wanted.reads_events and len(found) > 1 else len(found))
+    assert price.in_range == 4
+    assert price.matching_at_most >= len(found)
+    assert (price.to_read > 0) == (wanted.reads_events and price.matching_at_most > 0)
 
 
 @pytest.mark.parametrize("source", [None, "web-01"])

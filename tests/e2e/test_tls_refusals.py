@@ -22,7 +22,7 @@ from loadgen.kafka_sender import KafkaSender
 from loadgen.outcome import TargetUnreachableError
 from query_api import postgres_sessions, reading, redis_reader
 from query_api.kafka_lag import KafkaLog, KafkaUnavailableError
-from query_api.sql import Statement
+from query_api.statement import Statement
 from stream_app import migrate, redis_mirror
 from stream_app.outcomes import ConfigurationFaultError, StoreUnavailableError
 from stream_app.postgres_store import PostgresStore

@@ -8,8 +8,11 @@ from datetime import datetime
 from itertools import accumulate
 from uuid import UUID
 
+import msgspec
+
 from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES
-from query_api.reading import Counts, EventPage, LoggedEvent, StoredUntil
+from query_api.filter_language.matching import Candidate, attributes_of, matches
+from query_api.reading import Counts, EventPage, LoggedEvent, Price, StoredUntil
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 
 
@@ -35,18 +38,22 @@ class MemoryReader:
             if wanted.start <= event.timestamp < wanted.end
             and (not wanted.severities or SEVERITY_CODES[event.severity] in wanted.severities)
             and wanted.source in (None, event.source)
+            and matches(wanted.expression, _candidate(event))
         ]
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page."""
         found = self._matching(request.filter)
-        total = len(found)
+        total: int | None = len(found)
         if (cursor := request.cursor) is not None:
             total = cursor.total
             found = [event for event in found if (event.timestamp, event.id.int) < (cursor.ts, cursor.id.int)]
         rest = found[request.offset :]
         page = _within_bytes(rest[: request.limit])
-        return EventPage(total, page, len(rest) > len(page), self.stored_until_us)
+        has_more = len(rest) > len(page)
+        if request.filter.reads_events and has_more and cursor is None:
+            total = None  # Who reads until a page is full does not know what else there is.
+        return EventPage(total, page, has_more, self.stored_until_us)
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id."""
@@ -80,6 +87,17 @@ class MemoryReader:
             len(sources),
             self.stored_until_us,
         )
+
+    async def price(self, wanted: SearchFilter) -> Price:
+        """What answering costs."""
+        everything = self._matching(SearchFilter(wanted.start, wanted.end))
+        at_most = len(self._matching(wanted.of_counts()))
+        return Price(len(everything), at_most, at_most if wanted.reads_events else 0, self.stored_until_us)
+
+
+def _candidate(event: LoggedEvent) -> Candidate:
+    attributes = None if isinstance(event.attributes, msgspec.UnsetType) else bytes(event.attributes).decode()
+    return Candidate(SEVERITY_CODES[event.severity], event.source, event.message, attributes_of(attributes))
 
 
 def _within_bytes(events: Sequence[LoggedEvent]) -> list[LoggedEvent]:

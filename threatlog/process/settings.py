@@ -34,6 +34,9 @@ class Query(Section):
     host: str = Field("127.0.0.1", min_length=1, description="address the query API listens on")
     port: Port = Field(8081, description="port the query API listens on")
     statement_timeout: Seconds = Field(5.0, gt=0, le=300, description="longest time one query may take in PostgreSQL")
+    search_budget: Seconds = Field(
+        0.25, gt=0, le=60, description="time after which a search through events answers with what it has found"
+    )
     max_offset: Count = Field(
         100_000, ge=0, description="largest `offset`; deeper pages are reached with `cursor` at no extra cost"
     )

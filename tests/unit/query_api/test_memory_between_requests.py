@@ -9,6 +9,7 @@ from uuid import UUID
 from query_api import sql
 from query_api.absent_ids import KEPT_S, AbsentIds
 from query_api.source_indexed import SourceIndexed
+from query_api.statement import Statement
 from query_api.timeline import Window
 from tests.unit.query_api.builders import Clock, moment
 
@@ -39,7 +40,7 @@ class Catalog:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def fetch(self, statement: sql.Statement) -> Sequence[Mapping[str, Any]]:
+    async def fetch(self, statement: Statement) -> Sequence[Mapping[str, Any]]:
         assert statement == sql.SOURCE_INDEXED
         self.asked += 1
         return [{"a": moment(self.asked), "z": moment(self.asked + 1)}]

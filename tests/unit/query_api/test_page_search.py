@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from ingest_gateway.contract import EARLIEST
-from query_api import sql
 from query_api.page_search import find_newest, find_page
 from query_api.search import PageRequest
+from query_api.statement import Statement
 from query_api.timeline import HOUR, MINUTE, Window
 from tests.unit.query_api.builders import NOON, moment, search_filter
 
@@ -28,9 +28,9 @@ class ScriptedSnapshot:
 
     def __init__(self, hours: Sequence[Any] = (), minutes: Sequence[Any] = (), rows: Sequence[Any] = ()) -> None:
         self._hours, self._minutes, self._rows = hours, minutes, rows
-        self.asked: list[sql.Statement] = []
+        self.asked: list[Statement] = []
 
-    async def fetch(self, statement: sql.Statement) -> Sequence[Mapping[str, Any]]:
+    async def fetch(self, statement: Statement) -> Sequence[Mapping[str, Any]]:
         self.asked.append(statement)
         if "AS total" in statement.text:
             return [{"total": 7, "partitions": None, "until_us": None}]

@@ -69,7 +69,7 @@ def test_it_needs_no_escaping_in_a_query_string() -> None:
         pytest.param(Cursor(NOON, UUID(int=7), 3, 2**62), id="complete until no moment"),
         pytest.param(Cursor(NOON, UUID(int=7), 3, -(2**62)), id="complete until none before"),
         pytest.param(Cursor(NOON, UUID(int=7), 2**53 + 1, 5), id="more than can be"),
-        pytest.param(Cursor(NOON, UUID(int=7), -1, 5), id="fewer than none"),
+        pytest.param(Cursor(NOON, UUID(int=7), -2, 5), id="fewer than none"),
         pytest.param(Cursor(NOON + timedelta(hours=1), UUID(int=7), 3, 5), id="at the end of the range"),
         pytest.param(Cursor(NOON - timedelta(microseconds=1), UUID(int=7), 3, 5), id="before the range"),
         pytest.param(Cursor(datetime.max.replace(tzinfo=UTC), UUID(int=7), 3, 5), id="at the end of time"),

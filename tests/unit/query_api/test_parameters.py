@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from query_api.filter_language.expressions import EVERYTHING, Words
 from query_api.pagination import encode_cursor
 from query_api.parameters import (
     RecentRequest,
@@ -177,7 +178,33 @@ def test_a_cursor_of_another_query_is_refused() -> None:
     cursor = encode_cursor(Cursor(NOON, IDENTIFIER, 12, 34), SearchFilter(START, END, source="other"))
     problem = refused(cursor=cursor)
     assert problem.extra["parameter"] == "cursor"
-    assert "other start_time, end_time, severity or source" in problem.detail
+    assert "other start_time, end_time, severity, source or q" in problem.detail
+
+
+def test_a_cursor_of_another_filter_is_refused_and_one_without_a_total_is_none() -> None:
+    wanted = SearchFilter(START, END, expression=Words("failed"))
+    cursor = Cursor(START, IDENTIFIER, None, None)
+    text = encode_cursor(cursor, wanted)
+    assert page_of(cursor=text, q="failed").cursor == cursor
+    assert refused(cursor=text, q="fail").extra["parameter"] == "cursor"
+    assert refused(cursor=text).extra["parameter"] == "cursor"
+
+
+def test_a_filter_is_read_and_one_that_is_none_is_refused_at_the_character() -> None:
+    assert page_of(q="failed").filter.expression == Words("failed")
+    assert page_of(q="").filter.expression == EVERYTHING
+    assert not page_of(q="severity:HIGH source:web-*", offset="5").filter.reads_events
+    problem = refused(q="failed (root")
+    assert (problem.extra["parameter"], problem.extra["position"]) == ("q", 12)
+    assert problem.detail == "q is no filter at its end: the filter ends here: a closing parenthesis is missing"
+    problem = refused(q="a AND OR b")
+    assert problem.extra["position"] == 6
+    assert problem.detail.startswith("q is no filter at character 7: 'OR' cannot be read here")
+
+
+def test_an_offset_into_what_must_be_searched_is_refused() -> None:
+    assert refused(q="failed", offset="5").extra["parameter"] == "offset"
+    assert page_of(q="failed", offset="0").offset == 0
 
 
 def test_offset_and_cursor_exclude_each_other() -> None:
@@ -188,7 +215,7 @@ def test_offset_and_cursor_exclude_each_other() -> None:
 def test_an_unknown_parameter_is_refused_by_name_with_the_known_ones() -> None:
     problem = refused(sort="asc")
     assert problem.extra["parameter"] == "sort"
-    assert "start_time, end_time, severity, source, limit, offset, cursor" in problem.detail
+    assert "start_time, end_time, severity, source, q, limit, offset, cursor" in problem.detail
 
 
 def test_a_parameter_given_twice_is_refused() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from query_api import sql
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
+from query_api.statement import Statement
 from tests.unit.query_api.scripted_pool import Row, ScriptedPool, nothing, sessions_over, silence
 
-LOOK = sql.Statement("SELECT 1")
+LOOK = Statement("SELECT 1")
 
 
 def failing(error: BaseException) -> ScriptedPool:

@@ -10,6 +10,7 @@ import pytest
 
 from query_api import sql
 from query_api.search import Cursor, PageRequest, SearchFilter
+from query_api.statement import Statement
 from query_api.timeline import HOUR, MINUTE, Window, pieces
 from tests.unit.query_api.builders import NOON, search_filter
 
@@ -18,7 +19,7 @@ CURSOR = Cursor(NOON + timedelta(minutes=5), UUID(int=1), 3, None)
 WITHIN = Window(NOON, NOON + HOUR)
 
 
-def statements(wanted: SearchFilter) -> list[sql.Statement]:
+def statements(wanted: SearchFilter) -> list[Statement]:
     cut = pieces(wanted.start, wanted.end)
     first, later = PageRequest(wanted, offset=7), PageRequest(wanted, cursor=CURSOR)
     return [

@@ -1,0 +1,174 @@
+"""Whether one event is what a filter asks for, in plain Python: what the SQL is held to, for events not yet stored."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from query_api.filter_language.expressions import (
+    And,
+    Attribute,
+    Compared,
+    Equals,
+    Everything,
+    Exists,
+    Expression,
+    Field,
+    Glob,
+    Like,
+    Matches,
+    MessageMatches,
+    Network,
+    Not,
+    Or,
+    SeverityIs,
+    Source,
+    Test,
+    Within,
+    WordPattern,
+    Words,
+)
+from query_api.filter_language.regular_expressions import RegularExpression, written_for
+from query_api.filter_language.values import ADDRESS, folded, number, word_glob_pattern, words_pattern
+
+_PLACE: Final = re.compile(r"-?[0-9]{1,9}")
+_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An event: its severity's code, and its attributes decoded by `attributes_of`."""
+
+    severity: int
+    source: str
+    message: str
+    attributes: object = None
+
+
+def attributes_of(encoded: str | None) -> object:
+    """The attributes of an event, for a Candidate. What a text cannot hold in PostgreSQL is another character."""
+    if encoded is None:
+        return None
+    return json.loads(encoded, parse_int=_Number, parse_float=_Number)
+
+
+def matches(expression: Expression, event: Candidate) -> bool:
+    """Whether the filter selects it."""
+    match expression:
+        case And(parts):
+            return all(matches(part, event) for part in parts)
+        case Or(parts):
+            return any(matches(part, event) for part in parts)
+        case Not(part):
+            return not matches(part, event)
+        case Everything():
+            return True
+        case Words(text):
+            return _compiled(words_pattern(text), ignores_case=True).search(event.message) is not None
+        case WordPattern(glob):
+            return _compiled(word_glob_pattern(glob), ignores_case=True).search(event.message) is not None
+        case MessageMatches(regular):
+            return _search(regular, event.message)
+        case SeverityIs(codes):
+            return event.severity in codes
+        case Field(place, test):
+            return _holds(place, test, event)
+
+
+def _holds(place: Source | Attribute, test: Test, event: Candidate) -> bool:
+    found = event.source if isinstance(place, Source) else _at(place.path, event.attributes)
+    if isinstance(test, Exists):
+        return found is not None
+    return any(_satisfies(text, test) for text in _scalars(found))
+
+
+def _at(path: tuple[str, ...], found: object) -> object:
+    """As PostgreSQL's #>: keys of objects, and places in lists, counted from the end where negative."""
+    for key in path:
+        if isinstance(found, dict):
+            found = found.get(key)
+        elif isinstance(found, list) and _PLACE.fullmatch(key) and -len(found) <= int(key) < len(found):
+            found = found[int(key)]
+        else:
+            return None
+    return found
+
+
+def _scalars(found: object) -> Iterator[str]:
+    """The texts to test: the value itself, or those in a list."""
+    for value in found if isinstance(found, list) else [found]:
+        if isinstance(value, bool):
+            yield "true" if value else "false"
+        elif isinstance(value, _Number):
+            yield value
+        elif isinstance(value, str):
+            yield value.replace("\0", "\ufffd")
+
+
+def _satisfies(text: str, test: Test) -> bool:
+    match test:
+        case Exists():
+            return True
+        case Equals(values):
+            return any(_equal(text, value) for value in values)
+        case Compared(sign, bound):
+            return _compare(text, sign, bound)
+        case Like(glob):
+            return _compiled(_whole(glob), ignores_case=True).fullmatch(text) is not None
+        case Matches(regular):
+            return _search(regular, text)
+        case Within(network):
+            return _is_within(text, network)
+
+
+def _equal(text: str, value: str) -> bool:
+    ours, theirs = number(text), number(value)
+    return folded(text) == folded(value) or (ours is not None and ours == theirs)
+
+
+def _compare(text: str, sign: str, bound: str) -> bool:
+    limit = number(bound)
+    if limit is None:
+        return _ORDER[sign](text, bound)
+    found = number(text)
+    return found is not None and _ORDER[sign](found, limit)
+
+
+def _is_within(text: str, network: Network) -> bool:
+    if not re.fullmatch(ADDRESS[network.version], text):
+        return False
+    try:
+        return ip_address(text) in network
+    except ValueError:
+        return False
+
+
+def _whole(glob: Glob) -> str:
+    return ".*".join(map(re.escape, glob.pieces))
+
+
+def _search(regular: RegularExpression, text: str) -> bool:
+    pattern = _compiled(written_for(regular, "python"), ignores_case=regular.ignores_case)
+    return pattern.search(text) is not None
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(pattern: str, *, ignores_case: bool) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII | re.DOTALL | (re.IGNORECASE if ignores_case else re.NOFLAG))

@@ -1,0 +1,30 @@
+"""A text of SQL with its arguments, and how both are composed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A text with $1, $2, … and the arguments in that order."""
+
+    text: str
+    arguments: tuple[Any, ...] = ()
+
+
+class Arguments:
+    """Numbers the arguments as the text is composed."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        """`$n` for it."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+    def statement(self, text: str) -> Statement:
+        """The text with all that was added."""
+        return Statement(text, tuple(self.values))

@@ -192,17 +192,21 @@ async def test_an_expression_that_takes_too_long_ends_in_time(connection: Connec
     rng = random.Random(6)
     quick = [told(rng, event) for event in random_events(rng, 3000, LAST - timedelta(hours=2), LAST)]
     costly = [
-        msgspec.structs.replace(event, message="ab" * 120_000) for event in random_events(rng, 400, FIRST, FIRST + HOUR)
+        msgspec.structs.replace(event, message="ab" * 120_000)
+        for event in random_events(rng, 1000, FIRST, FIRST + HOUR)
     ]
     await store_events(connection, quick + costly)
-    reader = await readers.reader(ScanPolicy(budget_s=20.0, slice_s=0.2))
+    reader = await readers.reader(ScanPolicy(budget_s=20.0, slice_s=0.5))
     expression = parse(r"/(a|b|ab)*(ab){200}c(a|b){200}\d|^root/")
     started_s = time.monotonic()
     wanted = SearchFilter(FIRST, LAST + HOUR, expression=expression)
     page = await reader.page(PageRequest(wanted, 1000))
-    assert list(page.events) == expected(quick, SearchFilter(FIRST, LAST + HOUR, expression=parse("/^root/")))
+    # On a slow machine not all of the quick ones were looked at either.
+    found = expected(quick, SearchFilter(FIRST, LAST + HOUR, expression=parse("/^root/")))
+    assert list(page.events) == found[: len(page.events)]
     assert page.scanned_until is not None
+    assert len(page.events) == sum(event.timestamp >= page.scanned_until for event in found)
     assert page.has_more
     with pytest.raises(QueryTimeoutError):
         await reader.page(PageRequest(SearchFilter(FIRST, FIRST + 2 * HOUR, expression=expression)))
-    assert time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s < 20

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.errors import CommitFailedError
 
 from tests.e2e.agreement import eventually
 from tests.e2e.fleet import Fleet
@@ -160,14 +161,25 @@ async def test_a_group_whose_offsets_are_lost_starts_where_postgresql_says(
 
 
 async def commit_everywhere(stack: Stack, offset: int) -> None:
-    """Sets the group's offsets, as an operator's tool does while nobody is in it."""
+    """Sets the group's offsets, as an operator's tool does while nobody is in it.
+
+    A worker that ended in the middle of a rebalance is a member until its session is over: so long Kafka refuses.
+    """
     kafka = stack.settings.kafka
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers, group_id=kafka.consumer_group, enable_auto_commit=False
     )
     await consumer.start()
     consumer.assign([TopicPartition(kafka.topic, number) for number in range(kafka.partitions)])
-    await consumer.commit(dict.fromkeys(consumer.assignment(), offset))
+
+    async def refusal() -> str:
+        try:
+            await consumer.commit(dict.fromkeys(consumer.assignment(), offset))
+        except CommitFailedError as error:
+            return str(error)
+        return ""
+
+    await eventually(refusal, 30.0, "offsets are taken, since the group is empty")
     struck(await consumer.committed(TopicPartition(kafka.topic, 0)) == offset, "the group's offsets stayed")
     await consumer.stop()
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from query_api.reading import LoggedEvent, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import LoggedEvent
 from query_api.single_flight import SingleFlight
 
 KEPT_S: Final = 2.0

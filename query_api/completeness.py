@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ingest_gateway.contract import moment_of, unix_us
-from query_api.reading import StoredUntil
+from query_api.positions import StoredUntil
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,33 @@ from fastapi.openapi.utils import get_openapi
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_ALIASES
 from query_api.absent_ids import KEPT_S
+from query_api.aggregation import DEFAULT_VALUES, MOST_INTERVALS, MOST_SERIES, MOST_VALUES
 from query_api.filter_language.parse import MAX_CHARS
-from query_api.openapi_examples import EVENT, EVENT_ANSWER, EXPLAIN, FILTER, HEALTH, LAG, METRICS, PAGE, RECENT, STATS
-from query_api.routes import EVENT_PATH, EXPLAIN_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from query_api.openapi_examples import (
+    EVENT,
+    EVENT_ANSWER,
+    EXPLAIN,
+    FILTER,
+    HEALTH,
+    HISTOGRAM,
+    LAG,
+    METRICS,
+    PAGE,
+    RECENT,
+    STATS,
+    TOP,
+)
+from query_api.routes import (
+    EVENT_PATH,
+    EXPLAIN_PATH,
+    HISTOGRAM_PATH,
+    LAG_PATH,
+    METRICS_PATH,
+    QUERY_PATH,
+    RECENT_PATH,
+    STATS_PATH,
+    TOP_PATH,
+)
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
 from stream_app.contract import RECENT_EVENTS
 from threatlog.access.authentication import RouteScopes
@@ -45,6 +69,12 @@ def _paths(max_offset: int) -> dict[str, _Described]:
             "events", "Events of a time range, newest first", _PAGE_TEXT, PAGE, narrowing + _page(max_offset)
         ),
         RECENT_PATH: _route("events", "The newest events", _RECENT_TEXT, RECENT, [_severity(), _limit(RECENT_EVENTS)]),
+        HISTOGRAM_PATH: _route(
+            "events", "Counts over time, by severity or source", _HISTOGRAM_TEXT, HISTOGRAM, narrowing + _histogram()
+        ),
+        TOP_PATH: _route(
+            "events", "The most frequent values of a field", _TOP_TEXT, TOP, [*narrowing, _field(), _values()]
+        ),
         EXPLAIN_PATH: _route(
             "events", "How a filter is understood, and what it costs", _EXPLAIN_TEXT, EXPLAIN, narrowing
         ),
@@ -72,6 +102,18 @@ _PAGE_TEXT: Final = (
     "cache: `cached` and `age_ms` say so. It was never older than `cache.ttl` when it was asked for, or than "
     "`cache.open_range_ttl` while the range is still filling; an event that arrives late, with a time in a range that "
     "was complete, appears when that time is over. `lag` is that of now, also with a cached answer."
+)
+_HISTOGRAM_TEXT: Final = (
+    "Intervals begin at whole multiples of `interval` since 1970-01-01 00:00 UTC; those without events are left out. "
+    f"By source the {MOST_SERIES} largest are listed, `other` are the events of the others. From counts, and exact; "
+    "with a `q` that only events can answer they are counted one by one, for at most `query.search_budget`: where "
+    "`scanned_until` is not null, the counts are of the events from there on."
+)
+_TOP_TEXT: Final = (
+    "Values as text; of a list each element counts, objects have none. `distinct` says how many values there are, "
+    "`total` how often they were met. Of severity and source from counts, and exact. Of attributes, or with a `q` that "
+    "only events can answer, they are counted one by one as in a histogram; `is_exact` is false where there were too "
+    "many values to keep them all, so that rare ones may be missing."
 )
 _EXPLAIN_TEXT: Final = (
     "Nothing is searched. `query` is the filter as it was understood, written in full. A filter of severities and "
@@ -159,6 +201,23 @@ def _filter() -> _Described:
         "parentheses; see docs/filter-language.md"
     )
     return _parameter("q", {"type": "string", "maxLength": MAX_CHARS, "example": FILTER}, text)
+
+
+def _histogram() -> list[_Described]:
+    text = f"whole minutes, hours or days; without it one that gives at most 100, and at most {MOST_INTERVALS:,}"
+    by = {"type": "string", "enum": ["severity", "source"], "default": "severity"}
+    schema = {"type": "string", "pattern": "^[0-9]+[mhd]$", "example": "15m"}
+    return [_parameter("interval", schema, text), _parameter("by", by, "what each interval is divided by")]
+
+
+def _field() -> _Described:
+    text = "`severity`, `source` or an attribute by its path, as in a filter"
+    return _parameter("field", {"type": "string", "example": "client_ip"}, text, required=True)
+
+
+def _values() -> _Described:
+    schema = {"type": "integer", "minimum": 1, "maximum": MOST_VALUES, "default": DEFAULT_VALUES}
+    return _parameter("limit", schema, "most values in the answer")
 
 
 def _limit(most: int) -> _Described:

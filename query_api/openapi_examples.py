@@ -43,6 +43,38 @@ STATS: Final = {
     **_COMPLETE,
     "lag": _LAG_LINE,
 }
+HISTOGRAM: Final = {
+    "cached": False,
+    "age_ms": 0,
+    "start_time": "2026-11-24T10:00:00Z",
+    "end_time": "2026-11-24T11:00:00Z",
+    "interval_s": 1800,
+    "by": "severity",
+    "total": 60120,
+    "intervals": [
+        {
+            "start": "2026-11-24T10:00:00Z",
+            "count": 60120,
+            "counts": {"INFO": 48097, "MEDIUM": 7214, "HIGH": 4809},
+            "other": 0,
+        }
+    ],
+    "scanned_until": None,
+    **_COMPLETE,
+    "lag": _LAG_LINE,
+}
+TOP: Final = {
+    "cached": False,
+    "age_ms": 0,
+    "field": "attributes.client_ip",
+    "values": [{"value": "203.0.113.7", "count": 1417}, {"value": "198.51.100.9", "count": 12}],
+    "distinct": 2,
+    "total": 1429,
+    "is_exact": True,
+    "scanned_until": None,
+    **_COMPLETE,
+    "lag": _LAG_LINE,
+}
 FILTER: Final = 'severity:HIGH,CRITICAL "failed password" client_ip:203.0.113.0/24 -user:guest'
 EXPLAIN: Final = {
     "query": 'severity:CRITICAL,HIGH "failed password" attributes.client_ip:203.0.113.0/24 -attributes.user:guest',

@@ -9,7 +9,8 @@ from dataclasses import replace
 from ingest_gateway.contract import SEVERITIES
 from query_api import scan_sql, sql
 from query_api.page_search import event_of, found_in
-from query_api.reading import Counts, EventPage, LoggedEvent, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import Counts, EventPage, LoggedEvent
 from query_api.scan import Scan
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.snapshot import Snapshot
@@ -43,7 +44,7 @@ class PageScan:
         self._bytes += sum(event.size_bytes() for event in found)
         self._is_full = found_in(rows) > len(found) or self._bytes >= MAX_ANSWER_BYTES
 
-    def page(self, stored_until_us: StoredUntil) -> EventPage:
+    def found(self, stored_until_us: StoredUntil) -> EventPage:
         """What was found, with a total where all was seen."""
         total = None if self._request.cursor is None else self._request.cursor.total
         if self._is_full:
@@ -73,7 +74,7 @@ class CountScan:
                     self._severities[SEVERITIES[row["severity"]]] += row["n"]
                     self._sources[row["source"]] += row["n"]
 
-    def counts(self, stored_until_us: StoredUntil) -> Counts:
+    def found(self, stored_until_us: StoredUntil) -> Counts:
         """What was counted, and down to where."""
         largest = sorted(self._sources.items(), key=lambda item: (-item[1], item[0]))[: sql.TOP_SOURCES]
         return Counts(
@@ -82,5 +83,5 @@ class CountScan:
             by_source=dict(largest),
             sources=len(self._sources),
             stored_until_us=stored_until_us,
-            scanned_until=None if self._scan.is_complete else self._scan.scanned_until,
+            scanned_until=self._scan.unseen_until,
         )

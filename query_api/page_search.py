@@ -13,7 +13,8 @@ import msgspec
 
 from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api import sql
-from query_api.reading import EventPage, LoggedEvent, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import EventPage, LoggedEvent
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.snapshot import Row, Snapshot
 from query_api.timeline import HOUR, MINUTE, Window, joined, pieces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -13,8 +13,18 @@ from uuid import UUID
 import msgspec
 
 from ingest_gateway.contract import EARLIEST, LATEST, SEVERITIES, SEVERITY_CODES, RejectedEventError, severity_of
+from query_api.aggregation import (
+    DEFAULT_VALUES,
+    MOST_INTERVALS,
+    MOST_VALUES,
+    HistogramRequest,
+    SeriesKey,
+    TopField,
+    TopRequest,
+    usual_interval,
+)
 from query_api.filter_language.errors import FilterError
-from query_api.filter_language.expressions import Expression
+from query_api.filter_language.expressions import EVERYTHING, Attribute, Exists, Expression, Field
 from query_api.filter_language.parse import parse
 from query_api.pagination import BadCursorError, decode_cursor
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT, Cursor, PageRequest, SearchFilter
@@ -30,6 +40,10 @@ _MAX_SOURCE_CHARS: Final = 1024
 _MAX_FIELDS: Final = 64
 # A plus in a query string means a space; many clients do not escape the one of a zone.
 _SPACED_ZONE: Final = re.compile(r" (?=\d\d:\d\d$)")
+_INTERVAL: Final = re.compile(r"([0-9]{1,6})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_SERIES: Final[dict[str, SeriesKey]] = {"severity": "severity", "source": "source"}
+_MOST_INTERVAL: Final = timedelta(days=366)
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -131,6 +145,8 @@ def read_expression(values: Mapping[str, str]) -> Expression:
 
 STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "q")
 PAGE_PARAMETERS: Final = (*STATS_PARAMETERS, "limit", "offset", "cursor")
+HISTOGRAM_PARAMETERS: Final = (*STATS_PARAMETERS, "interval", "by")
+TOP_PARAMETERS: Final = (*STATS_PARAMETERS, "field", "limit")
 RECENT_PARAMETERS: Final = ("severity", "limit")
 
 
@@ -170,6 +186,50 @@ def _cursor(values: Mapping[str, str], wanted: SearchFilter) -> Cursor | None:
 def read_stats_filter(query: bytes) -> SearchFilter:
     """What the counts are asked of. Raises Problem."""
     return read_filter(read_query(query, STATS_PARAMETERS))
+
+
+def read_histogram_request(query: bytes) -> HistogramRequest:
+    """The counts over time that are asked for. Raises Problem."""
+    values = read_query(query, HISTOGRAM_PARAMETERS)
+    wanted = read_filter(values)
+    by = _SERIES.get(values.get("by", "severity"))
+    if by is None:
+        raise refuse("by", "severity or source", values["by"])
+    return HistogramRequest(wanted, _interval(values, wanted), by)
+
+
+def _interval(values: Mapping[str, str], wanted: SearchFilter) -> timedelta:
+    text = values.get("interval")
+    if text is None:
+        return usual_interval(wanted.start, wanted.end)
+    matched = _INTERVAL.fullmatch(text)
+    interval = timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else timedelta()
+    if not timedelta() < interval <= _MOST_INTERVAL:
+        raise refuse("interval", "whole minutes, hours or days, such as 15m, 1h or 1d, up to 366d", text)
+    if (wanted.end - wanted.start) / interval > MOST_INTERVALS:
+        accepted = f"one of which the range has at most {MOST_INTERVALS:,}"
+        raise refuse("interval", accepted, text)
+    return interval
+
+
+def read_top_request(query: bytes) -> TopRequest:
+    """The values of a field that are asked for. Raises Problem."""
+    values = read_query(query, TOP_PARAMETERS)
+    limit = read_count(values, "limit", DEFAULT_VALUES, 1, MOST_VALUES)
+    return TopRequest(read_filter(values), _field(values), limit)
+
+
+def _field(values: Mapping[str, str]) -> TopField:
+    name = values.get("field", "")
+    if name in _SERIES:
+        return _SERIES[name]
+    try:
+        found = parse(f"{name}:*")
+    except FilterError:
+        found = EVERYTHING
+    if not isinstance(found, Field) or not isinstance(found.place, Attribute) or found.test != Exists():
+        raise refuse("field", "severity, source or an attribute such as user.name", name or None)
+    return found.place
 
 
 def read_recent_request(query: bytes) -> RecentRequest:

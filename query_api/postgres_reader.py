@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
 
 from ingest_gateway.contract import EPOCH, SEVERITIES
-from query_api import scan_sql, sql
+from query_api import aggregation_sql, scan_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
+from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.aggregation_scan import HistogramScan, TopScan
+from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
 from query_api.page_search import below_cursor, event_of, find_newest, find_page, stored_until_of
+from query_api.positions import StoredUntil
 from query_api.postgres_sessions import Connections
 from query_api.reading import (
     Counts,
@@ -26,16 +30,17 @@ from query_api.reading import (
     QueryTimeoutError,
     StoreBusyError,
     StoredPosition,
-    StoredUntil,
 )
 from query_api.scan import DEFAULT_POLICY, MOST_HOURS, Scan, ScanPolicy
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
+from query_api.snapshot import Snapshot
 from query_api.source_indexed import SourceIndexed
 from query_api.timeline import HOUR, MINUTE, Window, days_of, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
+Found = TypeVar("Found", covariant=True)  # noqa: PLC0105 - what a search finds
 Figures = tuple[int, Sequence[ProcessFigures]]
 _PRICED_BY_MINUTES: Final = timedelta(days=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -64,6 +69,13 @@ def _counters(row: Mapping[str, Any]) -> Counters:
     return counters if row["folded"] is None else combined(counters, orjson.loads(row["folded"]), sign=-1)
 
 
+class Search(Protocol[Found]):
+    """One that looks at events slice by slice, and has found something also where it is broken off."""
+
+    async def run(self, snapshot: Snapshot) -> None: ...
+    def found(self, stored_until_us: StoredUntil) -> Found: ...
+
+
 class PostgresReader:
     """EventReader, FiguresStore and PositionReader."""
 
@@ -84,8 +96,7 @@ class PostgresReader:
         """One page and the total, of one snapshot."""
         if request.filter.reads_events:
             scan = self._scan(request.filter, below_cursor(request))
-            page = PageScan(request, scan)
-            return page.page(await self._run(page, scan))
+            return await self._looked(PageScan(request, scan), scan)
         async with self._queries.snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
             return await find_page(snapshot, request, self._topic, indexed)
@@ -93,9 +104,8 @@ class PostgresReader:
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
         if wanted.reads_events:
-            scan = self._scan(wanted, Window(wanted.start, wanted.end))
-            counting = CountScan(wanted, scan)
-            return counting.counts(await self._run(counting, scan))
+            scan = self._scan(wanted)
+            return await self._looked(CountScan(wanted, scan), scan)
         async with self._queries.snapshot() as snapshot:
             rows = await snapshot.fetch(sql.stats(wanted, pieces(wanted.start, wanted.end), self._topic))
         (everything,) = (row for row in rows if row["kind"] == "all")
@@ -123,10 +133,31 @@ class PostgresReader:
                 to_read = sum(bucket["n"] for bucket in buckets)
         return Price(in_range["total"], matching["total"], to_read, stored_until_of(in_range))
 
-    def _scan(self, wanted: SearchFilter, within: Window) -> Scan:
-        return Scan(wanted, within, self._scanning, self._now_s)
+    async def histogram(self, request: HistogramRequest) -> Histogram:
+        """Counts by interval."""
+        if request.filter.reads_events:
+            scan = self._scan(request.filter)
+            return await self._looked(HistogramScan(request, scan), scan)
+        async with self._queries.snapshot() as snapshot:
+            (until,) = await snapshot.fetch(sql.stored_until(self._topic))
+            rows = await snapshot.fetch(aggregation_sql.histogram(request))
+        return Histogram({(row["t"], row["key"]): row["n"] for row in rows}, stored_until_of(until))
 
-    async def _run(self, search: PageScan | CountScan, scan: Scan) -> StoredUntil:
+    async def top(self, request: TopRequest) -> TopValues:
+        """The most frequent values of a field."""
+        if isinstance(request.field, Attribute) or request.filter.reads_events:
+            scan = self._scan(request.filter)
+            return await self._looked(TopScan(request, scan), scan)
+        async with self._queries.snapshot() as snapshot:
+            (until,) = await snapshot.fetch(sql.stored_until(self._topic))
+            rows = await snapshot.fetch(aggregation_sql.top(request, request.field))
+        distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
+        return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, stored_until_of(until))
+
+    def _scan(self, wanted: SearchFilter, within: Window | None = None) -> Scan:
+        return Scan(wanted, within or Window(wanted.start, wanted.end), self._scanning, self._now_s)
+
+    async def _looked(self, search: Search[Found], scan: Scan) -> Found:
         """Searches in one snapshot; one that took too long has found what it has found, once a slice was done."""
         until: StoredUntil = {}
         try:
@@ -137,7 +168,7 @@ class PostgresReader:
         except QueryTimeoutError:
             if not scan.has_begun:
                 raise
-        return until
+        return search.found(until)
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id.

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.positions import StoredUntil
 from query_api.search import PageRequest, SearchFilter
 
 
@@ -44,9 +46,6 @@ class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
 
 # A process that lives writes its row of figures each second.
 ALIVE_WITHIN_S: Final = 5.0
-
-# Kafka partition -> microseconds: every record of the partition appended before this time is stored.
-StoredUntil = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +135,14 @@ class EventReader(Protocol):
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
+        ...
+
+    async def histogram(self, request: HistogramRequest) -> Histogram:
+        """Counts by interval, and by severity or source."""
+        ...
+
+    async def top(self, request: TopRequest) -> TopValues:
+        """The values of a field that most events have."""
         ...
 
     async def price(self, wanted: SearchFilter) -> Price:

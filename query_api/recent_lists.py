@@ -11,7 +11,8 @@ from uuid import UUID
 import msgspec
 
 from ingest_gateway.contract import moment_of, unix_us
-from query_api.reading import EventReader, LoggedEvent, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import EventReader, LoggedEvent
 from query_api.search import MAX_ANSWER_BYTES
 from stream_app.contract import MAX_RECENT_AHEAD_S
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from query_api.routes import EVENT_PATH, EXPLAIN_PATH, LAG_PATH, METRICS_PATH, QUERY_PATH, RECENT_PATH, STATS_PATH
+from query_api.routes import (
+    EVENT_PATH,
+    EXPLAIN_PATH,
+    HISTOGRAM_PATH,
+    LAG_PATH,
+    METRICS_PATH,
+    QUERY_PATH,
+    RECENT_PATH,
+    STATS_PATH,
+    TOP_PATH,
+)
 from threatlog.access.authentication import OPEN, RouteScopes
 from threatlog.access.caller import Scope
 
@@ -19,6 +29,8 @@ ROUTE_SCOPES: Final = RouteScopes(
         STATS_PATH: _QUERY,
         METRICS_PATH: _FIGURES,
         LAG_PATH: _FIGURES,
+        HISTOGRAM_PATH: _QUERY,
+        TOP_PATH: _QUERY,
         EXPLAIN_PATH: _QUERY,
         EVENT_PATH: _QUERY,
         "/metrics": frozenset({Scope.METRICS}),

@@ -20,10 +20,12 @@ from query_api.health import Health
 from query_api.lag_monitor import LagReport
 from query_api.parameters import (
     read_event_request,
+    read_histogram_request,
     read_page_request,
     read_query,
     read_recent_request,
     read_stats_filter,
+    read_top_request,
 )
 from query_api.reading import FiguresStore
 from query_api.service import QueryService
@@ -33,6 +35,8 @@ from threatlog.process.problems import Problem
 
 QUERY_PATH: Final = "/api/v1/logs/query"
 RECENT_PATH: Final = "/api/v1/logs/recent"
+HISTOGRAM_PATH: Final = "/api/v1/logs/histogram"
+TOP_PATH: Final = "/api/v1/logs/top"
 EXPLAIN_PATH: Final = "/api/v1/logs/explain"
 EVENT_PATH: Final = "/api/v1/logs/{id}"
 STATS_PATH: Final = "/api/v1/stats"
@@ -90,12 +94,20 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
     async def explain(request: Request) -> bytes:
         return await service.explain(read_stats_filter(request.scope["query_string"]))
 
+    async def histogram(request: Request) -> bytes:
+        return await service.histogram(read_histogram_request(request.scope["query_string"]))
+
+    async def top(request: Request) -> bytes:
+        return await service.top(read_top_request(request.scope["query_string"]))
+
     def counted(kind: QueryKind, answer: Answer) -> Endpoint:
         return _counted(parts.figures, kind, answer)
 
     return [
         _NotedRoute(QUERY_PATH, counted("query", query)),
         _NotedRoute(RECENT_PATH, counted("recent", recent)),
+        _NotedRoute(HISTOGRAM_PATH, counted("histogram", histogram)),
+        _NotedRoute(TOP_PATH, counted("top", top)),
         _NotedRoute(EXPLAIN_PATH, counted("explain", explain)),
         _NotedRoute(EVENT_PATH, counted("event", event)),
         _NotedRoute(STATS_PATH, counted("stats", stats)),

@@ -54,6 +54,11 @@ class Scan:
         """Whether any time was looked at: whoever goes on from there gets somewhere."""
         return self.scanned_until < self._within.end
 
+    @property
+    def unseen_until(self) -> datetime | None:
+        """Before this nothing was looked at; None where all was."""
+        return None if self.is_complete else self.scanned_until
+
     async def slices(self, snapshot: Snapshot) -> AsyncGenerator[list[Window]]:
         """The next windows to look at; asked for another one, it takes them as looked at.
 

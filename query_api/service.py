@@ -12,10 +12,13 @@ from uuid import UUID
 import msgspec
 
 from query_api import answers
+from query_api.aggregation import HistogramRequest, TopRequest
+from query_api.aggregation_answers import histogram_body, top_body
 from query_api.completeness import Completeness, Lag
 from query_api.page_cache import Made, PageCache
 from query_api.parameters import RecentRequest
-from query_api.reading import EventReader, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import EventReader
 from query_api.recent_lists import RecentReader
 from query_api.scan import DEFAULT_POLICY
 from query_api.search import PageRequest, SearchFilter
@@ -69,6 +72,27 @@ class QueryService:
 
         return answers.marked(await self.cache.answer(_key("stats", wanted), make), self.lag.lag())
 
+    async def histogram(self, request: HistogramRequest) -> bytes:
+        """Counts over time."""
+
+        async def make() -> Made:
+            histogram = await self.events.histogram(request)
+            complete = self.lag.completeness(histogram.stored_until_us)
+            body = histogram_body(request, histogram, complete)
+            return Made(body, _is_closed(complete, request.filter.end))
+
+        return answers.marked(await self.cache.answer(_key("histogram", request), make), self.lag.lag())
+
+    async def top(self, request: TopRequest) -> bytes:
+        """The most frequent values of a field."""
+
+        async def make() -> Made:
+            found = await self.events.top(request)
+            complete = self.lag.completeness(found.stored_until_us)
+            return Made(top_body(request, found, complete), _is_closed(complete, request.filter.end))
+
+        return answers.marked(await self.cache.answer(_key("top", request), make), self.lag.lag())
+
     async def explain(self, wanted: SearchFilter) -> bytes:
         """How a filter is understood, and what answering it costs."""
         price = await self.events.price(wanted)
@@ -106,6 +130,6 @@ def _is_closed(complete: Completeness, end: datetime) -> bool:
     return complete.complete_until is not None and complete.complete_until >= end + SETTLED_AFTER
 
 
-def _key(kind: str, question: PageRequest | SearchFilter) -> str:
+def _key(kind: str, question: PageRequest | SearchFilter | HistogramRequest | TopRequest) -> str:
     digest = hashlib.blake2b(f"{kind} {question!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{_KEPT_FORM}:{digest}"

@@ -71,29 +71,38 @@ def stored_until(topic: str) -> Statement:
 def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     """One row: the exact number of matching events, and how far each partition is stored."""
     arguments = Arguments()
-    counted = _counted(arguments, wanted, cut)
+    cells = counted(arguments, wanted, cut)
     return arguments.statement(
-        f"SELECT coalesce(sum(n), 0)::bigint AS total, {_stored_until(arguments, topic)} FROM ({counted}) AS counted"
+        f"SELECT coalesce(sum(n), 0)::bigint AS total, {_stored_until(arguments, topic)} FROM ({cells}) AS counted"
     )
 
 
-def _counted(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece], *keys: str) -> str:
+def counted(
+    arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece], *keys: str, interval: timedelta | None = None
+) -> str:
     """Signed counts `n` of the pieces, each by `keys`; to be added up. Without source they cost the same for any number
-    of sources.
+    of sources. With an `interval` also by `t`, the start of the interval in which they are.
     """
     extra = narrowed(arguments, wanted)
     tables = COUNTED_BY_SOURCE if wanted.is_by_source or "source" in keys else COUNTED_OF_ALL
-    selected = "".join(f"{key}, " for key in keys)
-    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    binned = [] if interval is None else [f"{in_interval(arguments, interval)} AS t"]
     parts = []
     for piece in cut:
         column, n = ("ts", "count(*)") if piece.level is Level.ROWS else ("bucket", "sum(n)")
+        selected = [key.format(column=column) for key in [*binned, *keys]]
+        grouped = f" GROUP BY {', '.join(str(place) for place in range(1, len(selected) + 1))}" if selected else ""
         sign = "" if piece.is_added else "-"
         bounds = _bounds(arguments, column, piece.start, piece.end)
         parts.append(
-            f"SELECT {selected}{sign}{n}::bigint AS n FROM {tables[piece.level]} WHERE {bounds}{extra}{grouped}"
+            f"SELECT {', '.join([*selected, f'{sign}{n}::bigint AS n'])} FROM {tables[piece.level]}"
+            f" WHERE {bounds}{extra}{grouped}"
         )
     return " UNION ALL ".join(parts)
+
+
+def in_interval(arguments: Arguments, interval: timedelta) -> str:
+    """The start of the interval that `{column}` is in. They are counted from 1970: hours and days begin as in UTC."""
+    return f"date_bin({arguments.add(interval)}::interval, {{column}}, 'epoch'::timestamptz)"
 
 
 def page(request: PageRequest) -> Statement:
@@ -224,7 +233,7 @@ def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     The row 'all' has in `severity` nothing and in `sources` how many sources there are.
     """
     arguments = Arguments()
-    cells = _counted(arguments, wanted, cut, "severity", "source")
+    cells = counted(arguments, wanted, cut, "severity", "source")
     return arguments.statement(
         f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("
         "SELECT source, sum(n)::bigint AS n FROM cells GROUP BY source HAVING sum(n) > 0) "

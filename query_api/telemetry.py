@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream_app.contract import LATENCY_BOUNDS_MS
 
 CacheResult = Literal["hit", "shared", "miss", "bypass"]
-QueryKind = Literal["query", "event", "recent", "stats", "explain"]
-KINDS: Final[tuple[QueryKind, ...]] = ("query", "event", "recent", "stats", "explain")
+QueryKind = Literal["query", "event", "recent", "stats", "histogram", "top", "explain"]
+KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
 _CACHE_RESULTS: Final[tuple[CacheResult, ...]] = ("hit", "shared", "miss", "bypass")
 
 # `process_metrics.counters` of the query API.

@@ -48,6 +48,26 @@ def pieces(start: datetime, end: datetime) -> list[Piece]:
     return [piece for piece in _signed(start, end) if piece.start < piece.end]
 
 
+def minute_pieces(start: datetime, end: datetime) -> list[Piece]:
+    """The same of minutes and rows alone: each piece lies in the minute that its events are in."""
+    return [piece for piece in _signed_minutes(start, end) if piece.start < piece.end]
+
+
+def _signed_minutes(start: datetime, end: datetime) -> Iterator[Piece]:
+    start_minute, end_minute = _nearest(start, MINUTE), _nearest(end, MINUTE)
+    yield Piece(Level.MINUTES, start_minute, end_minute)
+    yield from _edges(start, end, start_minute, end_minute)
+
+
+def _edges(start: datetime, end: datetime, start_minute: datetime, end_minute: datetime) -> Iterator[Piece]:
+    """What is left of the minutes at both ends."""
+    if start_minute < end_minute:
+        yield from _between(Level.ROWS, start_minute, start, is_before=False)
+        yield from _between(Level.ROWS, end_minute, end, is_before=True)
+    else:
+        yield Piece(Level.ROWS, start, end)
+
+
 def _signed(start: datetime, end: datetime) -> Iterator[Piece]:
     start_hour, end_hour = _nearest(start, HOUR), _nearest(end, HOUR)
     start_minute, end_minute = _nearest(start, MINUTE), _nearest(end, MINUTE)
@@ -57,11 +77,7 @@ def _signed(start: datetime, end: datetime) -> Iterator[Piece]:
         yield from _between(Level.MINUTES, end_hour, end_minute, is_before=True)
     else:
         yield Piece(Level.MINUTES, start_minute, end_minute)
-    if start_minute < end_minute:
-        yield from _between(Level.ROWS, start_minute, start, is_before=False)
-        yield from _between(Level.ROWS, end_minute, end, is_before=True)
-    else:
-        yield Piece(Level.ROWS, start, end)
+    yield from _edges(start, end, start_minute, end_minute)
 
 
 def _between(level: Level, rounded: datetime, exact: datetime, *, is_before: bool) -> Iterator[Piece]:

@@ -100,6 +100,13 @@ def _attribute(arguments: Arguments, path: tuple[str, ...], test: Test) -> str:
     )
 
 
+def values_of(arguments: Arguments, path: tuple[str, ...]) -> str:
+    """A subquery of one column: the value there as text, or those of its elements; no row where there is none."""
+    found = f"({_ATTRIBUTES} #> {arguments.add(list(path))}::text[])"
+    listed = f"CASE json_typeof({found}) WHEN 'array' THEN {found} ELSE json_build_array({found}) END"
+    return f"(SELECT e #>> '{{}}' FROM json_array_elements({listed}) AS e WHERE json_typeof(e) IN {_SCALARS})"  # noqa: S608
+
+
 def _test(arguments: Arguments, text: str, test: Test) -> str:
     match test:
         case Exists():

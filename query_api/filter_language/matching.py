@@ -92,6 +92,11 @@ def matches(expression: Expression, event: Candidate) -> bool:
             return _holds(place, test, event)
 
 
+def texts_at(path: tuple[str, ...], event: Candidate) -> list[str]:
+    """The values of an attribute as text: itself, or the elements of a list."""
+    return list(_scalars(_at(path, event.attributes)))
+
+
 def _holds(place: Source | Attribute, test: Test, event: Candidate) -> bool:
     found = event.source if isinstance(place, Source) else _at(place.path, event.attributes)
     if isinstance(test, Exists):

@@ -56,7 +56,7 @@ def written(expression: Expression) -> str:
         case SeverityIs(codes):
             return f"severity:{','.join(SEVERITIES[code] for code in reversed(codes))}"
         case Field(place, test):
-            return f"{_written_place(place)}{_written_test(test)}"
+            return f"{written_place(place)}{_written_test(test)}"
 
 
 def _inner(part: Expression, around: type[And] | type[Or] | type[Not]) -> str:
@@ -66,7 +66,8 @@ def _inner(part: Expression, around: type[And] | type[Or] | type[Not]) -> str:
     return f"({text})" if is_looser else text
 
 
-def _written_place(place: Source | Attribute) -> str:
+def written_place(place: Source | Attribute) -> str:
+    """The name of a field."""
     if isinstance(place, Source):
         return "source"
     return "attributes" + "".join(f".{key if _KEY.fullmatch(key) else _quoted(key)}" for key in place.path)

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import pytest
 
 from ingest_gateway.contract import unix_us
-from query_api.filter_language.parse import parse
-from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
-from query_api.reading import EventPage, EventReader, LoggedEvent
+from query_api.reading import EventPage, LoggedEvent
 from query_api.search import Cursor, PageRequest
-from tests.conftest import MakeStack
-from tests.fakes.memory_reader import MemoryReader
-from tests.stored_events import store_events, store_positions
+from tests.contract.event_readers import LATE, READERS, UNTIL, Subject, messages, subject_of
 from tests.unit.query_api.builders import NOON, logged_event, moment, search_filter
 
-LATE = NOON + timedelta(hours=1)
-UNTIL = {0: moment(5000), 1: moment(6000)}
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """How to make a reader over given events."""
-
-    name: str
-    make_stack: MakeStack | None
-
-    @asynccontextmanager
-    async def over(self, events: Sequence[LoggedEvent]) -> AsyncIterator[EventReader]:
-        if self.make_stack is None:
-            yield MemoryReader(events, {partition: unix_us(until) for partition, until in UNTIL.items()})
-            return
-        stack = self.make_stack(partitions=1)
-        connection = await asyncpg.connect(stack.postgres_dsn)
-        await store_events(connection, events)
-        await store_positions(connection, stack.settings.kafka.topic, UNTIL)
-        await connection.close()
-        made = await connections(stack.postgres_of("query"), 5.0)
-        reader = PostgresReader(made, stack.settings.kafka.topic, ReaderMemory.empty(time.monotonic))
-        try:
-            yield reader
-        finally:
-            await reader.close(5.0)
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
+@pytest.fixture(params=READERS)
 def subject(request: pytest.FixtureRequest) -> Subject:
-    return Subject(request.param, request.getfixturevalue("make_stack") if request.param == "postgres" else None)
-
-
-def messages(page: EventPage) -> list[str]:
-    return [event.message for event in page.events]
+    return subject_of(request)
 
 
 def cursor_after(page: EventPage) -> Cursor:
@@ -118,44 +76,6 @@ async def test_filters_narrow_page_and_total(
         page = await reader.page(PageRequest(search_filter(severities=severities, source=source)))
     assert messages(page) == [f"message {n}" for n in found]
     assert page.total == len(found)
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("message", [4, 3, 2, 1]),
-        ("-4", [3, 2, 1]),
-        ("1 OR 3", [3, 1]),
-        ('"message 2" severity:LOW', [2]),
-        ("severity>=HIGH", [3, 1]),
-        ("source:WEB-* severity:LOW", [4, 2]),
-        ("user:root", [3]),
-        ("n>=3 -user:*", [4]),
-        ("absent", []),
-    ],
-)
-async def test_a_filter_narrows_page_total_and_counts(subject: Subject, text: str, found: list[int]) -> None:
-    events = [
-        msgspec.structs.replace(
-            logged_event(n, severity="HIGH" if n % 2 else "LOW"),
-            attributes=msgspec.Raw(b'{"n":%d%s}' % (n, b',"user":"Root"' if n == 3 else b"")),
-        )
-        for n in range(1, 5)
-    ]
-    async with subject.over(events) as reader:
-        wanted = search_filter(expression=parse(text))
-        page = await reader.page(PageRequest(wanted))
-        counts = await reader.stats(wanted)
-        first = await reader.page(PageRequest(wanted, limit=1))
-        price = await reader.price(wanted)
-    assert messages(page) == [f"message {n}" for n in found]
-    assert (page.total, page.has_more, page.scanned_until) == (len(found), False, None)
-    assert (counts.total, counts.scanned_until) == (len(found), None)
-    # Who stops at a full page does not know how many there are, unless the counts say so.
-    assert first.total == (None if wanted.reads_events and len(found) > 1 else len(found))
-    assert price.in_range == 4
-    assert price.matching_at_most >= len(found)
-    assert (price.to_read > 0) == (wanted.reads_events and price.matching_at_most > 0)
 
 
 @pytest.mark.parametrize("source", [None, "web-01"])

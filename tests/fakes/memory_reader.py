@@ -10,9 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES
-from query_api.filter_language.matching import Candidate, attributes_of, matches
-from query_api.reading import Counts, EventPage, LoggedEvent, Price, StoredUntil
+from ingest_gateway.contract import EPOCH, SEVERITIES, SEVERITY_CODES
+from query_api.aggregation import MOST_SERIES, Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.filter_language.expressions import Attribute
+from query_api.filter_language.matching import Candidate, attributes_of, matches, texts_at
+from query_api.positions import StoredUntil
+from query_api.reading import Counts, EventPage, LoggedEvent, Price
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 
 
@@ -87,6 +90,32 @@ class MemoryReader:
             len(sources),
             self.stored_until_us,
         )
+
+    async def histogram(self, request: HistogramRequest) -> Histogram:
+        """Counts by interval."""
+        found = self._matching(request.filter)
+        keys = [SEVERITY_CODES[event.severity] if request.by == "severity" else event.source for event in found]
+        totals = Counter(keys)
+        largest = sorted(totals, key=lambda key: (-totals[key], str(key)))[:MOST_SERIES]
+        cells = Counter(
+            (
+                event.timestamp - (event.timestamp - EPOCH) % request.interval,
+                key if key in largest else None,
+            )
+            for event, key in zip(found, keys, strict=True)
+        )
+        return Histogram(cells, self.stored_until_us)
+
+    async def top(self, request: TopRequest) -> TopValues:
+        """The most frequent values."""
+        values: Counter[int | str] = Counter()
+        for event in self._matching(request.filter):
+            if isinstance(request.field, Attribute):
+                values.update(texts_at(request.field.path, _candidate(event)))
+            else:
+                values[SEVERITY_CODES[event.severity] if request.field == "severity" else event.source] += 1
+        ranked = sorted(values.items(), key=lambda item: (-item[1], str(item[0])))
+        return TopValues(ranked[: request.limit], len(ranked), values.total(), self.stored_until_us)
 
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs."""

@@ -15,7 +15,9 @@ import asyncpg
 import msgspec
 import pytest
 
-from ingest_gateway.contract import SEVERITY_CODES
+from ingest_gateway.contract import EPOCH, SEVERITY_CODES
+from query_api.aggregation import HistogramRequest, TopRequest
+from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.matching import Candidate, attributes_of, matches
 from query_api.filter_language.parse import parse
 from query_api.pagination import decode_cursor, encode_cursor
@@ -75,6 +77,17 @@ async def connection(stack: Stack) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(stack.postgres_dsn)
     yield connection
     await connection.close()
+
+
+def intervals(events: list[LoggedEvent], interval: timedelta) -> Counter[tuple[datetime, int]]:
+    return Counter(
+        (event.timestamp - (event.timestamp - EPOCH) % interval, SEVERITY_CODES[event.severity]) for event in events
+    )
+
+
+def users(events: list[LoggedEvent]) -> Counter[str]:
+    found = [msgspec.json.decode(event.attributes) for event in events if isinstance(event.attributes, msgspec.Raw)]
+    return Counter(attributes["user"] for attributes in found if attributes["user"] is not None)
 
 
 class Readers:
@@ -142,6 +155,11 @@ async def test_pages_and_counts_are_those_of_a_plain_evaluation(connection: Conn
         assert (counts.total, counts.scanned_until) == (len(found), None), text
         assert dict(counts.by_source) == Counter(event.source for event in found), text
         assert {n: c for n, c in counts.by_severity.items() if c} == Counter(event.severity for event in found), text
+        interval = timedelta(minutes=rng.choice([1, 5, 60, 1440]))
+        histogram = await patient.histogram(HistogramRequest(wanted, interval, "severity"))
+        assert histogram.cells == intervals(found, interval), text
+        values = await patient.top(TopRequest(wanted, Attribute(("user",)), 10))
+        assert dict(values.values) == users(found), text
         price = await patient.price(wanted)
         assert price.matching_at_most >= len(found), text
         assert price.to_read == 0 or price.to_read >= len(found), text

@@ -15,7 +15,8 @@ from query_api.completeness import Lag, completeness
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
 from query_api.page_cache import CachePolicy, PageCache
-from query_api.reading import ProcessFigures, StoredUntil
+from query_api.positions import StoredUntil
+from query_api.reading import ProcessFigures
 from query_api.recent_lists import RecentReader
 from query_api.routes import Parts
 from query_api.service import QueryService

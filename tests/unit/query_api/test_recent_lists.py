@@ -9,7 +9,8 @@ import pytest
 
 from ingest_gateway.contract import unix_us
 from query_api.answers import json_body
-from query_api.reading import LoggedEvent, StoredUntil, StoreUnavailableError
+from query_api.positions import StoredUntil
+from query_api.reading import LoggedEvent, StoreUnavailableError
 from query_api.recent_lists import RecentEvents, RecentLists, RecentReader
 from tests.fakes.memory_reader import MemoryReader
 from tests.unit.query_api.builders import logged_event, moment

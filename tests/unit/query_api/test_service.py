@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from ingest_gateway.contract import unix_us
 from query_api.completeness import Completeness, Lag, completeness
 from query_api.page_cache import CachePolicy, PageCache
-from query_api.reading import StoredUntil
+from query_api.positions import StoredUntil
 from query_api.recent_lists import RecentReader
 from query_api.search import PageRequest
 from query_api.service import QueryService

@@ -16,7 +16,7 @@ from query_api.filter_language.written import written
 from query_api.lag_monitor import LagReport
 from query_api.page_cache import Answer
 from query_api.pagination import encode_cursor
-from query_api.reading import Counts, EventPage, LoggedEvent, Price
+from query_api.reading import Counts, EventContext, EventPage, LoggedEvent, Price
 from query_api.recent_lists import RecentEvents
 from query_api.scan import EVENTS_PER_S
 from query_api.search import Cursor, PageRequest, SearchFilter
@@ -72,6 +72,17 @@ class StatsAnswer(msgspec.Struct, frozen=True):
     scanned_until: datetime | None
     complete_until: datetime | None
     incomplete_reason: str | None
+
+
+class ContextAnswer(msgspec.Struct, frozen=True):
+    """GET /api/v1/logs/{id}/context: oldest first."""
+
+    before: Sequence[LoggedEvent]
+    event: LoggedEvent
+    after: Sequence[LoggedEvent]
+    complete_until: datetime | None
+    incomplete_reason: str | None
+    lag: Lag
 
 
 class PriceAnswer(msgspec.Struct, frozen=True):
@@ -163,6 +174,11 @@ def price_body(wanted: SearchFilter, price: Price, budget_s: float, complete: Co
             lag,
         )
     )
+
+
+def context_body(event: LoggedEvent, context: EventContext, complete: Completeness, lag: Lag) -> bytes:
+    """The JSON of an event and those around it."""
+    return _encode(ContextAnswer(context.before, event, context.after, complete.complete_until, complete.reason, lag))
 
 
 def event_body(event: LoggedEvent, complete: Completeness, lag: Lag) -> bytes:

@@ -12,6 +12,7 @@ from query_api.absent_ids import KEPT_S
 from query_api.aggregation import DEFAULT_VALUES, MOST_INTERVALS, MOST_SERIES, MOST_VALUES
 from query_api.filter_language.parse import MAX_CHARS
 from query_api.openapi_examples import (
+    CONTEXT,
     EVENT,
     EVENT_ANSWER,
     EXPLAIN,
@@ -25,7 +26,9 @@ from query_api.openapi_examples import (
     STATS,
     TOP,
 )
+from query_api.parameters import DEFAULT_AROUND, MOST_AROUND
 from query_api.routes import (
+    CONTEXT_PATH,
     EVENT_PATH,
     EXPLAIN_PATH,
     HISTOGRAM_PATH,
@@ -79,6 +82,9 @@ def _paths(max_offset: int) -> dict[str, _Described]:
             "events", "How a filter is understood, and what it costs", _EXPLAIN_TEXT, EXPLAIN, narrowing
         ),
         EVENT_PATH: _route("events", "One event", _EVENT_TEXT, EVENT_ANSWER, _event(), absent=True),
+        CONTEXT_PATH: _route(
+            "events", "What the same source logged around an event", _CONTEXT_TEXT, CONTEXT, _context(), absent=True
+        ),
         STATS_PATH: _route("events", "Counts by severity and source", _STATS_TEXT, STATS, narrowing),
         METRICS_PATH: _route("operation", "Figures over all processes", _METRICS_TEXT, METRICS, []),
         LAG_PATH: _route("operation", "How far storage is behind Kafka", _LAG_TEXT, LAG, []),
@@ -130,6 +136,10 @@ _EVENT_TEXT: Final = (
     "An id made by ThreatLog, or a version-7 id made at the event's time, is found at once. For any other, `timestamp` "
     "makes it quick; without it every day is searched, newest first, and what was not found is searched for again only "
     f"after {KEPT_S:g} seconds."
+)
+_CONTEXT_TEXT: Final = (
+    "The nearest events of the same source before and after it, oldest first, of a week to each side. The event itself "
+    "is found as at its own address."
 )
 _STATS_TEXT: Final = (
     "Exact. `by_source` has the 100 largest sources; `other` says how many more there are. With a `q` that only events "
@@ -239,6 +249,12 @@ def _event() -> list[_Described]:
     path = {"name": "id", "in": "path", "required": True, "schema": schema, "description": "the event's id"}
     moment = {"type": "string", "format": "date-time"}
     return [path, _parameter("timestamp", moment, "the event's exact time, where the id does not hold it")]
+
+
+def _context() -> list[_Described]:
+    schema = {"type": "integer", "minimum": 0, "maximum": MOST_AROUND, "default": DEFAULT_AROUND}
+    sides = [_parameter(side, schema, f"most events {side} it") for side in ("before", "after")]
+    return [*_event(), *sides]
 
 
 def _schemas() -> _Described:

@@ -16,6 +16,13 @@ EVENT: Final[dict[str, Any]] = {
     "ingested_at": "2026-11-24T10:15:30.201000Z",
     "attributes": {"user": "root", "client_ip": "203.0.113.7"},
 }
+CONTEXT: Final = {
+    "before": [{**EVENT, "timestamp": "2026-11-24T10:15:29.118000Z", "message": "Connection from 203.0.113.7"}],
+    "event": EVENT,
+    "after": [],
+    **_COMPLETE,
+    "lag": _LAG_LINE,
+}
 EVENT_ANSWER: Final = {**EVENT, **_COMPLETE, "lag": _LAG_LINE}
 PAGE: Final = {
     "cached": False,

@@ -37,6 +37,8 @@ _BOUNDS: Final = f"a time from {EARLIEST.date()} to {LATEST.date()}, both at 00:
 _SEVERITIES_ALLOWED: Final = f"one or more of {', '.join(reversed(SEVERITIES))}, with commas between them"
 # Longer than any source that is stored; such a text only costs time.
 _MAX_SOURCE_CHARS: Final = 1024
+DEFAULT_AROUND: Final = 10
+MOST_AROUND: Final = 100
 _MAX_FIELDS: Final = 64
 # A plus in a query string means a space; many clients do not escape the one of a zone.
 _SPACED_ZONE: Final = re.compile(r" (?=\d\d:\d\d$)")
@@ -53,6 +55,16 @@ class RecentRequest:
 
     severities: tuple[int, ...]
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRequest:
+    """An event, and how many events of its source before and after it are wanted."""
+
+    id: UUID
+    ts: datetime | None
+    before: int
+    after: int
 
 
 def refuse(parameter: str, accepted: str, value: str | None = None) -> Problem:
@@ -147,6 +159,7 @@ STATS_PARAMETERS: Final = ("start_time", "end_time", "severity", "source", "q")
 PAGE_PARAMETERS: Final = (*STATS_PARAMETERS, "limit", "offset", "cursor")
 HISTOGRAM_PARAMETERS: Final = (*STATS_PARAMETERS, "interval", "by")
 TOP_PARAMETERS: Final = (*STATS_PARAMETERS, "field", "limit")
+CONTEXT_PARAMETERS: Final = ("timestamp", "before", "after")
 RECENT_PARAMETERS: Final = ("severity", "limit")
 
 
@@ -238,9 +251,19 @@ def read_recent_request(query: bytes) -> RecentRequest:
     return RecentRequest(read_severities(values), read_count(values, "limit", DEFAULT_LIMIT, 1, RECENT_EVENTS))
 
 
+def read_context_request(identifier: str, query: bytes) -> ContextRequest:
+    """The event in a path, and how many events around it are asked for. Raises Problem."""
+    values = read_query(query, CONTEXT_PARAMETERS)
+    before, after = (read_count(values, name, DEFAULT_AROUND, 0, MOST_AROUND) for name in ("before", "after"))
+    return ContextRequest(*_event_of(identifier, values), before, after)
+
+
 def read_event_request(identifier: str, query: bytes) -> tuple[UUID, datetime | None]:
     """The id in a path, and its event's exact time where that is given. Raises Problem."""
-    values = read_query(query, ("timestamp",))
+    return _event_of(identifier, read_query(query, ("timestamp",)))
+
+
+def _event_of(identifier: str, values: Mapping[str, str]) -> tuple[UUID, datetime | None]:
     try:
         found = UUID(identifier)
     except ValueError:

@@ -16,6 +16,8 @@ from query_api import aggregation_sql, scan_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
 from query_api.aggregation_scan import HistogramScan, TopScan
+from query_api.context_search import find_side
+from query_api.context_sql import Side
 from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
 from query_api.page_search import below_cursor, event_of, find_newest, find_page, stored_until_of
@@ -23,6 +25,7 @@ from query_api.positions import StoredUntil
 from query_api.postgres_sessions import Connections
 from query_api.reading import (
     Counts,
+    EventContext,
     EventPage,
     LoggedEvent,
     Price,
@@ -216,6 +219,15 @@ class PostgresReader:
                     return event_of(found[0]), until
         self._absent_ids.add(identifier, until)
         return None, until
+
+    async def context(self, event: LoggedEvent, before: int, after: int) -> EventContext:
+        """What its source logged around it."""
+        around = event.source, event.timestamp, event.id
+        async with self._queries.snapshot() as snapshot:
+            (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+            older = await find_side(snapshot, Side(*around, before, is_before=True))
+            newer = await find_side(snapshot, Side(*around, after, is_before=False))
+        return EventContext(older, newer, stored_until_of(row))
 
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
         """The newest events that happened up to `latest`."""

@@ -80,6 +80,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class EventContext:
+    """Events of one source around one of them: on each side the nearest ones, oldest first."""
+
+    before: Sequence[LoggedEvent]
+    after: Sequence[LoggedEvent]
+    stored_until_us: StoredUntil
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What an answer costs: events in the range, those that can match at most, and those to be looked at one by one.
 
@@ -123,6 +132,10 @@ class EventReader(Protocol):
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id, at exactly `ts` where that is known."""
+        ...
+
+    async def context(self, event: LoggedEvent, before: int, after: int) -> EventContext:
+        """What its source logged around it."""
         ...
 
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:

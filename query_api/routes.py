@@ -19,6 +19,7 @@ from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
 from query_api.parameters import (
+    read_context_request,
     read_event_request,
     read_histogram_request,
     read_page_request,
@@ -39,6 +40,7 @@ HISTOGRAM_PATH: Final = "/api/v1/logs/histogram"
 TOP_PATH: Final = "/api/v1/logs/top"
 EXPLAIN_PATH: Final = "/api/v1/logs/explain"
 EVENT_PATH: Final = "/api/v1/logs/{id}"
+CONTEXT_PATH: Final = "/api/v1/logs/{id}/context"
 STATS_PATH: Final = "/api/v1/stats"
 METRICS_PATH: Final = "/api/v1/metrics"
 LAG_PATH: Final = "/api/v1/lag"
@@ -79,39 +81,28 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
     """The routes of events. Their order matters: an id may not look like a name."""
     service = parts.service
 
-    async def query(request: Request) -> bytes:
-        return await service.page(read_page_request(request.scope["query_string"], parts.max_offset))
-
-    async def recent(request: Request) -> bytes:
-        return await service.recent(read_recent_request(request.scope["query_string"]))
-
     async def event(request: Request) -> bytes:
-        return await service.event(*read_event_request(request.path_params["id"], request.scope["query_string"]))
+        return await service.event(*read_event_request(request.path_params["id"], _query(request)))
 
-    async def stats(request: Request) -> bytes:
-        return await service.stats(read_stats_filter(request.scope["query_string"]))
+    async def context(request: Request) -> bytes:
+        return await service.context(read_context_request(request.path_params["id"], _query(request)))
 
-    async def explain(request: Request) -> bytes:
-        return await service.explain(read_stats_filter(request.scope["query_string"]))
+    answers: dict[str, tuple[QueryKind, Answer]] = {
+        QUERY_PATH: ("query", lambda asked: service.page(read_page_request(_query(asked), parts.max_offset))),
+        RECENT_PATH: ("recent", lambda asked: service.recent(read_recent_request(_query(asked)))),
+        HISTOGRAM_PATH: ("histogram", lambda asked: service.histogram(read_histogram_request(_query(asked)))),
+        TOP_PATH: ("top", lambda asked: service.top(read_top_request(_query(asked)))),
+        EXPLAIN_PATH: ("explain", lambda asked: service.explain(read_stats_filter(_query(asked)))),
+        EVENT_PATH: ("event", event),
+        CONTEXT_PATH: ("context", context),
+        STATS_PATH: ("stats", lambda asked: service.stats(read_stats_filter(_query(asked)))),
+    }
+    return [_NotedRoute(path, _counted(parts.figures, kind, answer)) for path, (kind, answer) in answers.items()]
 
-    async def histogram(request: Request) -> bytes:
-        return await service.histogram(read_histogram_request(request.scope["query_string"]))
 
-    async def top(request: Request) -> bytes:
-        return await service.top(read_top_request(request.scope["query_string"]))
-
-    def counted(kind: QueryKind, answer: Answer) -> Endpoint:
-        return _counted(parts.figures, kind, answer)
-
-    return [
-        _NotedRoute(QUERY_PATH, counted("query", query)),
-        _NotedRoute(RECENT_PATH, counted("recent", recent)),
-        _NotedRoute(HISTOGRAM_PATH, counted("histogram", histogram)),
-        _NotedRoute(TOP_PATH, counted("top", top)),
-        _NotedRoute(EXPLAIN_PATH, counted("explain", explain)),
-        _NotedRoute(EVENT_PATH, counted("event", event)),
-        _NotedRoute(STATS_PATH, counted("stats", stats)),
-    ]
+def _query(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query
 
 
 def _counted(figures: QueryFigures, kind: QueryKind, answer: Answer) -> Endpoint:

@@ -16,7 +16,7 @@ from query_api.aggregation import HistogramRequest, TopRequest
 from query_api.aggregation_answers import histogram_body, top_body
 from query_api.completeness import Completeness, Lag
 from query_api.page_cache import Made, PageCache
-from query_api.parameters import RecentRequest
+from query_api.parameters import ContextRequest, RecentRequest
 from query_api.positions import StoredUntil
 from query_api.reading import EventReader
 from query_api.recent_lists import RecentReader
@@ -104,25 +104,37 @@ class QueryService:
         recent = await self.recent_events.recent(request.severities, request.limit)
         return answers.recent_body(recent, self.lag.completeness(recent.stored_until_us), self.lag.lag())
 
+    async def context(self, request: ContextRequest) -> bytes:
+        """An event with those around it. Raises Problem 404."""
+        event, stored_until_us = await self.events.event(request.id, request.ts)
+        if event is None:
+            raise self._absent(request.id, stored_until_us)
+        context = await self.events.context(event, request.before, request.after)
+        return answers.context_body(event, context, self.lag.completeness(context.stored_until_us), self.lag.lag())
+
     async def event(self, identifier: UUID, ts: datetime | None) -> bytes:
         """One event. Raises Problem 404 that says how complete this answer is."""
         event, stored_until_us = await self.events.event(identifier, ts)
-        complete = self.lag.completeness(stored_until_us)
         if event is None:
-            until = complete.complete_until
-            moment = None if until is None else until.isoformat().replace("+00:00", "Z")
-            known = f"everything accepted before {moment}" if moment else "what is stored so far"
-            raise Problem(
-                404,
-                "event_not_found",
-                f"no event with id {identifier} in {known}",
-                extra={
-                    "complete_until": moment,
-                    "incomplete_reason": complete.reason,
-                    "lag": msgspec.to_builtins(self.lag.lag()),
-                },
-            )
-        return answers.event_body(event, complete, self.lag.lag())
+            raise self._absent(identifier, stored_until_us)
+        return answers.event_body(event, self.lag.completeness(stored_until_us), self.lag.lag())
+
+    def _absent(self, identifier: UUID, stored_until_us: StoredUntil) -> Problem:
+        """404, with how complete that is."""
+        complete = self.lag.completeness(stored_until_us)
+        until = complete.complete_until
+        moment = None if until is None else until.isoformat().replace("+00:00", "Z")
+        known = f"everything accepted before {moment}" if moment else "what is stored so far"
+        return Problem(
+            404,
+            "event_not_found",
+            f"no event with id {identifier} in {known}",
+            extra={
+                "complete_until": moment,
+                "incomplete_reason": complete.reason,
+                "lag": msgspec.to_builtins(self.lag.lag()),
+            },
+        )
 
 
 def _is_closed(complete: Completeness, end: datetime) -> bool:

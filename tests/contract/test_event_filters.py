@@ -81,6 +81,21 @@ async def test_a_histogram_counts_each_event_in_its_interval(subject: Subject, t
     assert sum(found[0].cells.values()) > 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 3), (1, 0), (100, 100)])
+async def test_the_events_around_one_are_of_its_source_and_the_nearest(
+    subject: Subject, before: int, after: int
+) -> None:
+    tied = [logged_event(n, timestamp=moment(3600), source="a", message=f"tied {n}") for n in (101, 102, 103)]
+    far = [logged_event(n, timestamp=moment(n * 4000), source="a") for n in range(1, 12)]
+    events = [*tied, *far, *(logged_event(n, source="b") for n in range(3590, 3610))]
+    async with subject.over(events) as reader:
+        found = [await reader.context(event, before, after) for event in (tied[1], far[5])]
+    plain = [await MemoryReader(events).context(event, before, after) for event in (tied[1], far[5])]
+    for one, other in zip(found, plain, strict=True):
+        assert (one.before, one.after) == (other.before, other.after)
+    assert (len(found[0].before), len(found[0].after)) == (min(before, 1), min(after, 12))
+
+
 async def test_a_histogram_by_source_lists_the_largest(subject: Subject) -> None:
     events = [logged_event(n, source=f"s{n % 15:02}") for n in range(40)]
     async with subject.over(events) as reader:

@@ -15,7 +15,7 @@ from query_api.aggregation import MOST_SERIES, Histogram, HistogramRequest, TopR
 from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.matching import Candidate, attributes_of, matches, texts_at
 from query_api.positions import StoredUntil
-from query_api.reading import Counts, EventPage, LoggedEvent, Price
+from query_api.reading import Counts, EventContext, EventPage, LoggedEvent, Price
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 
 
@@ -90,6 +90,13 @@ class MemoryReader:
             len(sources),
             self.stored_until_us,
         )
+
+    async def context(self, event: LoggedEvent, before: int, after: int) -> EventContext:
+        """What its source logged around it."""
+        of_source = [other for other in reversed(self._newest_first()) if other.source == event.source]
+        place = next(n for n, other in enumerate(of_source) if other.id == event.id)
+        older = of_source[max(place - before, 0) : place]
+        return EventContext(older, of_source[place + 1 : place + 1 + after], self.stored_until_us)
 
     async def histogram(self, request: HistogramRequest) -> Histogram:
         """Counts by interval."""

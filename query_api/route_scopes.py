@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from query_api.routes import (
+    CONTEXT_PATH,
     EVENT_PATH,
     EXPLAIN_PATH,
     HISTOGRAM_PATH,
@@ -33,6 +34,7 @@ ROUTE_SCOPES: Final = RouteScopes(
         TOP_PATH: _QUERY,
         EXPLAIN_PATH: _QUERY,
         EVENT_PATH: _QUERY,
+        CONTEXT_PATH: _QUERY,
         "/metrics": frozenset({Scope.METRICS}),
         "/health": OPEN,
         "/livez": OPEN,

@@ -81,6 +81,8 @@ def _read(text: str) -> tuple[int, Expression]:
         ("C\\D", Words("C\\D")),
         ('"a\\"b\\\\c\\d"', Words('a"b\\c\\d')),
         ("fail*", WordPattern(Glob(("fail", "")))),
+        ("*,", WordPattern(Glob(("", ",")))),
+        ("a:*,b", Or((Field(Attribute(("a",)), Equals(("b",))), Field(Attribute(("a",)), Exists())))),
         ("*a**b*", WordPattern(Glob(("", "a", "b", "")))),
         ("/a\\/b/i", MessageMatches(regular_expression("a\\/b", ignores_case=True))),
         ("severity:high", SeverityIs((3,))),

@@ -146,7 +146,9 @@ def read_filter(values: Mapping[str, str]) -> SearchFilter:
 
 def read_expression(values: Mapping[str, str]) -> Expression:
     """The filter in `q`; everything when it is absent. Raises Problem that says at which character it is wrong."""
-    text = values.get("q", "")
+    text = values.get("q")
+    if not text:
+        return EVERYTHING
     try:
         return parse(text)
     except FilterError as error:

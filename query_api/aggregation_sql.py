@@ -10,11 +10,11 @@ from typing import Final
 from query_api.aggregation import MOST_SERIES, HistogramRequest, SeriesKey, TopField, TopRequest
 from query_api.filter_language.compiled import values_of
 from query_api.filter_language.expressions import Attribute
+from query_api.scan_sql import found_within
 from query_api.search import SearchFilter
-from query_api.sql import counted, in_interval, narrowed
+from query_api.sql import counted, in_interval
 from query_api.statement import Arguments, Statement
 from query_api.timeline import Window, pieces
-from stream_app.contract import LOGS
 
 # Of one slice; more distinct values than these are not brought here.
 MOST_SLICE_VALUES: Final = 20_000
@@ -42,7 +42,7 @@ def histogram_within(request: HistogramRequest, windows: Sequence[Window]) -> St
     """The same of the events of these windows, counted one by one; every source has rows of its own."""
     arguments = Arguments()
     binned = in_interval(arguments, request.interval).format(column="ts")
-    found = _found_within(arguments, request.filter, windows, f"{binned} AS t, {request.by} AS key")
+    found = found_within(arguments, request.filter, windows, f"{binned} AS t, {request.by} AS key")
     return arguments.statement(f"SELECT t, key, count(*) AS n FROM {found} GROUP BY t, key")
 
 
@@ -62,19 +62,10 @@ def top_within(wanted: SearchFilter, field: TopField, windows: Sequence[Window])
     """Rows (value, n) of the events of these windows, the most frequent first; of a list each element counts."""
     arguments = Arguments()
     if isinstance(field, Attribute):
-        found = _found_within(arguments, wanted, windows, "attributes")
+        found = found_within(arguments, wanted, windows, "attributes")
         found = f"{found} CROSS JOIN LATERAL {values_of(arguments, field.path)} AS v (value)"
     else:
-        found = _found_within(arguments, wanted, windows, f"{field} AS value")
+        found = found_within(arguments, wanted, windows, f"{field} AS value")
     return arguments.statement(
         f"SELECT value, count(*) AS n FROM {found} GROUP BY value ORDER BY n DESC LIMIT {MOST_SLICE_VALUES}"
-    )
-
-
-def _found_within(arguments: Arguments, wanted: SearchFilter, windows: Sequence[Window], columns: str) -> str:
-    starts = arguments.add([window.start for window in windows])
-    ends = arguments.add([window.end for window in windows])
-    return (
-        f"unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL (SELECT {columns}"
-        f" FROM {LOGS} WHERE ts >= w.a AND ts < w.z{narrowed(arguments, wanted)}) AS found"
     )

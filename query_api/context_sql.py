@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from query_api.sql import COLUMNS
+from query_api.sql import COLUMNS, each_of
 from query_api.statement import Arguments, Statement
 from query_api.timeline import HOUR, MINUTE, Window, floor_to
 from stream_app.contract import LOGS, ROLLUP_HOUR, ROLLUP_MINUTE
@@ -48,12 +48,10 @@ def buckets(side: Side, step: timedelta, within: Sequence[Window]) -> Statement:
     """
     arguments = Arguments()
     table = ROLLUP_HOUR if step == HOUR else ROLLUP_MINUTE
-    starts = arguments.add([floor_to(window.start, step) for window in within])
-    ends = arguments.add([window.end for window in within])
+    visited = each_of(arguments, [Window(floor_to(window.start, step), window.end) for window in within])
     source = arguments.add(side.source)
     return arguments.statement(
-        f"SELECT found.bucket FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z)"
-        f" CROSS JOIN LATERAL (SELECT DISTINCT bucket FROM {table} WHERE bucket >= w.a AND bucket < w.z"
+        f"SELECT found.bucket FROM {visited} (SELECT DISTINCT bucket FROM {table} WHERE bucket >= w.a AND bucket < w.z"
         f" AND source = {source} AND n > 0) AS found"
         f" ORDER BY found.bucket {side.order} LIMIT {arguments.add(side.limit + 1)}"
     )
@@ -62,13 +60,11 @@ def buckets(side: Side, step: timedelta, within: Sequence[Window]) -> Statement:
 def events(side: Side, minutes: Sequence[datetime]) -> Statement:
     """The nearest events, of these minutes."""
     arguments = Arguments()
-    starts = arguments.add(list(minutes))
-    ends = arguments.add([minute + MINUTE for minute in minutes])
+    visited = each_of(arguments, [Window(minute, minute + MINUTE) for minute in minutes])
     beyond = f"(ts, id) {'<' if side.is_before else '>'} ({arguments.add(side.ts)}, {arguments.add(side.id)})"
     order, limit = f"ORDER BY ts {side.order}, id {side.order}", arguments.add(side.limit)
     source = arguments.add(side.source)
     return arguments.statement(
-        f"SELECT {COLUMNS} FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z)"
-        f" CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z AND {beyond}"
+        f"SELECT {COLUMNS} FROM {visited} (SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z AND {beyond}"
         f" AND source = {source} {order} LIMIT {limit}) AS found {order} LIMIT {limit}"
     )

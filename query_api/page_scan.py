@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
 
 from ingest_gateway.contract import SEVERITIES
 from query_api import scan_sql, sql
 from query_api.page_search import event_of, found_in
 from query_api.positions import StoredUntil
 from query_api.reading import Counts, EventPage, LoggedEvent
-from query_api.scan import Scan
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.snapshot import Snapshot
 from query_api.timeline import Window
@@ -20,22 +19,14 @@ from query_api.timeline import Window
 class PageScan:
     """Collects the events of one page, slice by slice; what it has is a page also where it was broken off."""
 
-    def __init__(self, request: PageRequest, scan: Scan) -> None:
+    def __init__(self, request: PageRequest) -> None:
         self._request = request
-        self._scan = scan
         self._events: list[LoggedEvent] = []
         self._bytes = 0
         self._is_full = False
 
-    async def run(self, snapshot: Snapshot) -> None:
-        """Looks until the page is full, all is seen or the time is over."""
-        async with aclosing(self._scan.slices(snapshot)) as slices:
-            async for windows in slices:
-                await self._look(snapshot, windows)
-                if self._is_full:
-                    return
-
-    async def _look(self, snapshot: Snapshot, windows: list[Window]) -> None:
+    async def look(self, snapshot: Snapshot, windows: list[Window]) -> bool:
+        """Takes what the page has room for; whether it is full."""
         missing = replace(self._request, limit=self._request.limit - len(self._events))
         statement = sql.within_bytes(sql.page_within(missing, windows), MAX_ANSWER_BYTES - self._bytes)
         rows = await snapshot.fetch(statement)
@@ -43,15 +34,15 @@ class PageScan:
         self._events += found
         self._bytes += sum(event.size_bytes() for event in found)
         self._is_full = found_in(rows) > len(found) or self._bytes >= MAX_ANSWER_BYTES
+        return self._is_full
 
-    def found(self, stored_until_us: StoredUntil) -> EventPage:
+    def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> EventPage:
         """What was found, with a total where all was seen."""
         total = None if self._request.cursor is None else self._request.cursor.total
         if self._is_full:
             return EventPage(total, self._events, has_more=True, stored_until_us=stored_until_us)
-        if not self._scan.is_complete:
-            until = self._scan.scanned_until
-            return EventPage(total, self._events, True, stored_until_us, until)
+        if unseen_until is not None:
+            return EventPage(total, self._events, True, stored_until_us, unseen_until)
         if self._request.cursor is None:
             total = len(self._events)
         return EventPage(total, self._events, has_more=False, stored_until_us=stored_until_us)
@@ -60,21 +51,19 @@ class PageScan:
 class CountScan:
     """Counts events by severity and source, slice by slice."""
 
-    def __init__(self, wanted: SearchFilter, scan: Scan) -> None:
+    def __init__(self, wanted: SearchFilter) -> None:
         self._wanted = wanted
-        self._scan = scan
         self._severities: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
 
-    async def run(self, snapshot: Snapshot) -> None:
-        """Counts until all is seen or the time is over."""
-        async with aclosing(self._scan.slices(snapshot)) as slices:
-            async for windows in slices:
-                for row in await snapshot.fetch(scan_sql.counts_within(self._wanted, windows)):
-                    self._severities[SEVERITIES[row["severity"]]] += row["n"]
-                    self._sources[row["source"]] += row["n"]
+    async def look(self, snapshot: Snapshot, windows: list[Window]) -> bool:
+        """Adds the events of a slice; there is never enough."""
+        for row in await snapshot.fetch(scan_sql.counts_within(self._wanted, windows)):
+            self._severities[SEVERITIES[row["severity"]]] += row["n"]
+            self._sources[row["source"]] += row["n"]
+        return False
 
-    def found(self, stored_until_us: StoredUntil) -> Counts:
+    def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> Counts:
         """What was counted, and down to where."""
         largest = sorted(self._sources.items(), key=lambda item: (-item[1], item[0]))[: sql.TOP_SOURCES]
         return Counts(
@@ -83,5 +72,5 @@ class CountScan:
             by_source=dict(largest),
             sources=len(self._sources),
             stored_until_us=stored_until_us,
-            scanned_until=self._scan.unseen_until,
+            scanned_until=unseen_until,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
@@ -75,8 +76,13 @@ def _counters(row: Mapping[str, Any]) -> Counters:
 class Search(Protocol[Found]):
     """One that looks at events slice by slice, and has found something also where it is broken off."""
 
-    async def run(self, snapshot: Snapshot) -> None: ...
-    def found(self, stored_until_us: StoredUntil) -> Found: ...
+    async def look(self, snapshot: Snapshot, windows: list[Window]) -> bool:
+        """Looks at a slice; whether that is enough."""
+        ...
+
+    def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> Found:
+        """What it has; before `unseen_until` it has not looked."""
+        ...
 
 
 class PostgresReader:
@@ -98,8 +104,7 @@ class PostgresReader:
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
         if request.filter.reads_events:
-            scan = self._scan(request.filter, below_cursor(request))
-            return await self._looked(PageScan(request, scan), scan)
+            return await self._looked(PageScan(request), request.filter, below_cursor(request))
         async with self._queries.snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
             return await find_page(snapshot, request, self._topic, indexed)
@@ -107,8 +112,7 @@ class PostgresReader:
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
         if wanted.reads_events:
-            scan = self._scan(wanted)
-            return await self._looked(CountScan(wanted, scan), scan)
+            return await self._looked(CountScan(wanted), wanted)
         async with self._queries.snapshot() as snapshot:
             rows = await snapshot.fetch(sql.stats(wanted, pieces(wanted.start, wanted.end), self._topic))
         (everything,) = (row for row in rows if row["kind"] == "all")
@@ -139,39 +143,41 @@ class PostgresReader:
     async def histogram(self, request: HistogramRequest) -> Histogram:
         """Counts by interval."""
         if request.filter.reads_events:
-            scan = self._scan(request.filter)
-            return await self._looked(HistogramScan(request, scan), scan)
+            return await self._looked(HistogramScan(request), request.filter)
         async with self._queries.snapshot() as snapshot:
-            (until,) = await snapshot.fetch(sql.stored_until(self._topic))
+            until = await self._stored_until(snapshot)
             rows = await snapshot.fetch(aggregation_sql.histogram(request))
-        return Histogram({(row["t"], row["key"]): row["n"] for row in rows}, stored_until_of(until))
+        return Histogram({(row["t"], row["key"]): row["n"] for row in rows}, until)
 
     async def top(self, request: TopRequest) -> TopValues:
         """The most frequent values of a field."""
         if isinstance(request.field, Attribute) or request.filter.reads_events:
-            scan = self._scan(request.filter)
-            return await self._looked(TopScan(request, scan), scan)
+            return await self._looked(TopScan(request), request.filter)
         async with self._queries.snapshot() as snapshot:
-            (until,) = await snapshot.fetch(sql.stored_until(self._topic))
+            until = await self._stored_until(snapshot)
             rows = await snapshot.fetch(aggregation_sql.top(request, request.field))
         distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
-        return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, stored_until_of(until))
+        return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, until)
 
-    def _scan(self, wanted: SearchFilter, within: Window | None = None) -> Scan:
-        return Scan(wanted, within or Window(wanted.start, wanted.end), self._scanning, self._now_s)
-
-    async def _looked(self, search: Search[Found], scan: Scan) -> Found:
+    async def _looked(self, search: Search[Found], wanted: SearchFilter, within: Window | None = None) -> Found:
         """Searches in one snapshot; one that took too long has found what it has found, once a slice was done."""
+        scan = Scan(wanted, within or Window(wanted.start, wanted.end), self._scanning, self._now_s)
         until: StoredUntil = {}
         try:
             async with self._queries.snapshot() as snapshot:
-                (row,) = await snapshot.fetch(sql.stored_until(self._topic))
-                until = stored_until_of(row)
-                await search.run(snapshot)
+                until = await self._stored_until(snapshot)
+                async with aclosing(scan.slices(snapshot)) as slices:
+                    async for windows in slices:
+                        if await search.look(snapshot, windows):
+                            break
         except QueryTimeoutError:
             if not scan.has_begun:
                 raise
-        return search.found(until)
+        return search.found(until, scan.unseen_until)
+
+    async def _stored_until(self, snapshot: Snapshot) -> StoredUntil:
+        (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+        return stored_until_of(row)
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
         """The event with this id.
@@ -184,10 +190,10 @@ class PostgresReader:
         start = ts or EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LAST_MILLISECOND))
         end = start + (timedelta(microseconds=1) if ts else _MILLISECOND)
         async with self._queries.snapshot() as snapshot:
-            (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+            until = await self._stored_until(snapshot)
             found = await snapshot.fetch(sql.event(identifier, start, end))  # 1
         if found or ts is not None:
-            return (event_of(found[0]) if found else None), stored_until_of(row)
+            return (event_of(found[0]) if found else None), until
         return await self._search_elsewhere(identifier)  # 2
 
     async def _search_elsewhere(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
@@ -212,8 +218,7 @@ class PostgresReader:
 
     async def _search(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
         async with self._queries.snapshot() as snapshot:
-            (row,) = await snapshot.fetch(sql.stored_until(self._topic))
-            until = stored_until_of(row)
+            until = await self._stored_until(snapshot)
             for window in days_of([row["bucket"] for row in await snapshot.fetch(sql.FOREIGN_ID_HOURS)]):
                 if found := await snapshot.fetch(sql.event(identifier, window.start, window.end)):
                     return event_of(found[0]), until
@@ -224,17 +229,17 @@ class PostgresReader:
         """What its source logged around it."""
         around = event.source, event.timestamp, event.id
         async with self._queries.snapshot() as snapshot:
-            (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+            until = await self._stored_until(snapshot)
             older = await find_side(snapshot, Side(*around, before, is_before=True))
             newer = await find_side(snapshot, Side(*around, after, is_before=False))
-        return EventContext(older, newer, stored_until_of(row))
+        return EventContext(older, newer, until)
 
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
         """The newest events that happened up to `latest`."""
         async with self._queries.snapshot() as snapshot:
-            (row,) = await snapshot.fetch(sql.stored_until(self._topic))
+            until = await self._stored_until(snapshot)
             found = await find_newest(snapshot, severities, latest, limit)
-        return EventPage(len(found), found, has_more=False, stored_until_us=stored_until_of(row))
+        return EventPage(len(found), found, has_more=False, stored_until_us=until)
 
     async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
         """Those of these events that are stored, newest first, as far as one answer may hold them."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from query_api.search import SearchFilter
-from query_api.sql import COUNTED_BY_SOURCE, COUNTED_OF_ALL, narrowed
+from query_api.sql import COUNTED_BY_SOURCE, COUNTED_OF_ALL, each_of, narrowed
 from query_api.statement import Arguments, Statement
 from query_api.timeline import HOUR, Level, Window, floor_to
 from stream_app.contract import LOGS
@@ -38,13 +38,15 @@ def events_to_read(wanted: SearchFilter, step: timedelta, within: Window, most: 
 def counts_within(wanted: SearchFilter, windows: Sequence[Window]) -> Statement:
     """Rows (severity, source, n): the wanted events of these windows, counted one by one."""
     arguments = Arguments()
-    starts = arguments.add([window.start for window in windows])
-    ends = arguments.add([window.end for window in windows])
-    given = f"unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z)"
-    return arguments.statement(
-        f"SELECT severity, source, count(*) AS n FROM {given}"
-        f" CROSS JOIN LATERAL (SELECT severity, source FROM {LOGS} WHERE ts >= w.a AND ts < w.z"
-        f"{narrowed(arguments, wanted)}) AS found GROUP BY severity, source"
+    found = found_within(arguments, wanted, windows, "severity, source")
+    return arguments.statement(f"SELECT severity, source, count(*) AS n FROM {found} GROUP BY severity, source")
+
+
+def found_within(arguments: Arguments, wanted: SearchFilter, windows: Sequence[Window], columns: str) -> str:
+    """`FROM` the wanted events of these windows, as `found` with these columns."""
+    visited = each_of(arguments, windows)
+    return (
+        f"{visited} (SELECT {columns} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{narrowed(arguments, wanted)}) AS found"
     )
 
 

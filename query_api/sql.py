@@ -100,6 +100,16 @@ def counted(
     return " UNION ALL ".join(parts)
 
 
+def each_of(arguments: Arguments, windows: Sequence[Window]) -> str:
+    """`FROM` one visit of each window, whose bounds are w.a and w.z; a subquery follows.
+
+    Joined freely, the planner reads the whole table instead.
+    """
+    starts = arguments.add([window.start for window in windows])
+    ends = arguments.add([window.end for window in windows])
+    return f"unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL"
+
+
 def in_interval(arguments: Arguments, interval: timedelta) -> str:
     """The start of the interval that `{column}` is in. They are counted from 1970: hours and days begin as in UTC."""
     return f"date_bin({arguments.add(interval)}::interval, {{column}}, 'epoch'::timestamptz)"
@@ -130,14 +140,13 @@ def page_within(request: PageRequest, windows: Sequence[Window]) -> Statement:
     """The same page where matching events are known to lie only in `windows`: nothing else is visited."""
     arguments = Arguments()
     extra = narrowed(arguments, request.filter)
-    starts = arguments.add([window.start for window in windows])
-    ends = arguments.add([window.end for window in windows])
+    visited = each_of(arguments, windows)
     most = arguments.add(request.limit + request.offset + 1)
     below = ""
     if request.cursor is not None:
         below = f" AND (ts, id) < ({arguments.add(request.cursor.ts)}, {arguments.add(request.cursor.id)})"
     return arguments.statement(
-        f"SELECT {COLUMNS} FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
+        f"SELECT {COLUMNS} FROM {visited} ("
         f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{below}{extra} {NEWEST_FIRST} LIMIT {most}"
         f") AS found {NEWEST_FIRST} LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
     )
@@ -156,11 +165,10 @@ def matching_buckets(
     extra = narrowed(arguments, wanted)
     tables = COUNTED_BY_SOURCE if wanted.is_by_source else COUNTED_OF_ALL
     table = tables[Level.HOURS if step == HOUR else Level.MINUTES]
-    starts = arguments.add([floor_to(window.start, step) for window in within])
-    ends = arguments.add([window.end for window in within])
+    visited = each_of(arguments, [Window(floor_to(window.start, step), window.end) for window in within])
     counted = f"bucket >= {arguments.add(whole.start)} AND bucket < {arguments.add(whole.end)}"
     cells = (
-        f"SELECT found.* FROM unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL ("
+        f"SELECT found.* FROM {visited} ("
         f"SELECT bucket, sum(n)::bigint AS n, bit_or(1 << severity) AS severities FROM {table}"
         f" WHERE bucket >= w.a AND bucket < w.z{extra} GROUP BY bucket) AS found"
     )

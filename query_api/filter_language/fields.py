@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Final, Literal, cast
@@ -36,6 +35,7 @@ from query_api.filter_language.expressions import (
     negation,
 )
 from query_api.filter_language.regular_expressions import RegularExpression
+from query_api.filter_language.values import ORDER
 
 ATTRIBUTES: Final = "attributes"
 # What a name means of itself; an attribute of this name is `attributes.` and it.
@@ -44,13 +44,6 @@ _NAME: Final = re.compile(r"(.*?)\s*(>=|<=|!=|[:><=])", re.DOTALL)
 _KEYS: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|\[(-?\d+)\]|([^."\[\]]+)', re.DOTALL)
 # What is surely meant as a network: four numbers, or groups with colons, and a length.
 _NETWORK: Final = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)/\d{1,3}")
-
-_ORDER: Final[dict[Operator, Callable[[int, int], bool]]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ def condition(name: str, position: int, values: Sequence[Value | Shape]) -> Expr
     matched = _NAME.fullmatch(name)
     assert matched is not None, name
     path, sign = _keys(matched[1]), matched[2]
-    if sign in _ORDER:
+    if sign in ORDER:
         return _compared(path, cast("Operator", sign), position, values)
     found = _any_of(path, position, values)
     return negation(found) if sign == "!=" else found
@@ -98,7 +91,7 @@ def _compared(path: tuple[str, ...], sign: Operator, position: int, values: Sequ
     if len(values) > 1 or not isinstance(value, Value) or value.kind == "any":
         raise FilterError(f"{sign} takes one number or one text", value.position)
     if path == ("severity",):
-        return _severities(code for code in range(len(SEVERITIES)) if _ORDER[sign](code, _severity(value)))
+        return _severities(code for code in range(len(SEVERITIES)) if ORDER[sign](code, _severity(value)))
     if path == ("message",):
         raise FilterError(f"the message cannot be compared by {sign}; it takes message:", position)
     return Field(_place(path, position), Compared(sign, value.text))

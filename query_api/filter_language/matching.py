@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from query_api.filter_language.expressions import (
     And,
@@ -26,6 +25,7 @@ from query_api.filter_language.expressions import (
     MessageMatches,
     Network,
     Not,
+    Operator,
     Or,
     SeverityIs,
     Source,
@@ -35,15 +35,9 @@ from query_api.filter_language.expressions import (
     Words,
 )
 from query_api.filter_language.regular_expressions import RegularExpression, written_for
-from query_api.filter_language.values import ADDRESS, folded, number, word_glob_pattern, words_pattern
+from query_api.filter_language.values import ADDRESS, ORDER, folded, number, word_glob_pattern, words_pattern
 
 _PLACE: Final = re.compile(r"-?[0-9]{1,9}")
-_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
 
 
 class _Number(str):
@@ -148,12 +142,12 @@ def _equal(text: str, value: str) -> bool:
     return folded(text) == folded(value) or (ours is not None and ours == theirs)
 
 
-def _compare(text: str, sign: str, bound: str) -> bool:
+def _compare(text: str, sign: Operator, bound: str) -> bool:
     limit = number(bound)
     if limit is None:
-        return _ORDER[sign](text, bound)
+        return ORDER[sign](text, bound)
     found = number(text)
-    return found is not None and _ORDER[sign](found, limit)
+    return found is not None and ORDER[sign](found, limit)
 
 
 def _is_within(text: str, network: Network) -> bool:

@@ -28,7 +28,6 @@ from query_api.filter_language.expressions import (
 from query_api.filter_language.fields import Shape, Value, condition, unquoted, words
 from query_api.filter_language.regular_expressions import (
     RegularExpression,
-    RegularExpressionError,
     regular_expression,
 )
 
@@ -154,7 +153,7 @@ def _regular_expression(token: Token) -> RegularExpression:
     content, _, flag = token[1:].rpartition("/")
     try:
         return regular_expression(content, ignores_case=flag == "i")
-    except RegularExpressionError as error:
+    except FilterError as error:
         raise FilterError(str(error), (token.start_pos or 0) + 1 + error.position) from None
 
 

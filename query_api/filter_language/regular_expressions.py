@@ -15,6 +15,8 @@ from typing import Final, Literal
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
+from query_api.filter_language.errors import FilterError
+
 # PostgreSQL refuses more repetitions, and needs memory for each; see "Regular Expression Limits" in its manual.
 _MOST_REPEATED: Final = 255
 _MOST_STATES: Final = 2_000
@@ -27,14 +29,6 @@ _SHORTHANDS: Final = {
     "s": (("\t", "\r"), (" ", " ")),
 }
 Engine = Literal["postgres", "python"]
-
-
-class RegularExpressionError(ValueError):
-    """It is none, or more than may be asked; `position` is where, in characters from 0."""
-
-    def __init__(self, problem: str, position: int) -> None:
-        super().__init__(problem)
-        self.position = position
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +68,11 @@ _Node = _Anchor | _Set | _Repeated | _Alternation
 
 
 def regular_expression(text: str, *, ignores_case: bool) -> RegularExpression:
-    """The checked expression. Raises RegularExpressionError."""
+    """The checked expression. Raises FilterError, with the place in this text."""
     if len(text) > _MOST_CHARS:
-        raise RegularExpressionError(f"a regular expression has at most {_MOST_CHARS} characters", _MOST_CHARS)
+        raise FilterError(f"a regular expression has at most {_MOST_CHARS} characters", _MOST_CHARS)
     if (states := _states(_parsed(text))) > _MOST_STATES:
-        raise RegularExpressionError(
+        raise FilterError(
             f"this regular expression repeats too much: {states} characters when written out, of {_MOST_STATES}", 0
         )
     return RegularExpression(text, ignores_case)
@@ -103,15 +97,15 @@ def _parsed(text: str) -> _Node:
     except UnexpectedCharacters as error:
         raise _misfit(text, error.pos_in_stream or 0) from None
     except VisitError as error:
-        if isinstance(error.orig_exc, RegularExpressionError):
+        if isinstance(error.orig_exc, FilterError):
             raise error.orig_exc from None
         raise
     return node
 
 
-def _misfit(text: str, position: int) -> RegularExpressionError:
+def _misfit(text: str, position: int) -> FilterError:
     found = repr(text[position]) if position < len(text) else "the end"
-    return RegularExpressionError(f"{found} does not fit here in a regular expression", position)
+    return FilterError(f"{found} does not fit here in a regular expression", position)
 
 
 class _Nodes(Transformer[Token, _Node]):
@@ -150,14 +144,14 @@ class _Nodes(Transformer[Token, _Node]):
         (first, _), (last, _) = (child.ranges[0] for child in children if isinstance(child, _Set))
         dash = next(child for child in children if isinstance(child, Token))
         if first > last:
-            raise RegularExpressionError(f"the range {first}-{last} is upside down", dash.start_pos or 0)
+            raise FilterError(f"the range {first}-{last} is upside down", dash.start_pos or 0)
         return _Set(((first, last),))
 
     def set(self, children: list[_Set | Token]) -> _Node:
         opening, *members = children
         sets = [member for member in members if isinstance(member, _Set)]
         if any(member.is_negated for member in sets):
-            raise RegularExpressionError("\\D, \\W and \\S do not go into brackets", _start(opening))
+            raise FilterError("\\D, \\W and \\S do not go into brackets", _start(opening))
         return _Set(tuple(pair for member in sets for pair in member.ranges), is_negated=opening == "[^")
 
     def repeated(self, children: list[_Node | Token]) -> _Node:
@@ -167,7 +161,7 @@ class _Nodes(Transformer[Token, _Node]):
         # Whether it is greedy makes no difference to whether it matches.
         least, most = _bounds(quantifier)
         if least > _MOST_REPEATED or (most is not None and (most > _MOST_REPEATED or most < least)):
-            raise RegularExpressionError(
+            raise FilterError(
                 f"{quantifier} does not count up from 0 to at most {_MOST_REPEATED}", quantifier.start_pos or 0
             )
         return _Repeated(node, least, most)
@@ -191,7 +185,7 @@ def _character(token: Token) -> str:
     if token[1] in "xu" and len(token) > 2:
         code = int(token[2:], 16)
         if not code or 0xD800 <= code < 0xE000:
-            raise RegularExpressionError(f"{token} is no character that an event can hold", token.start_pos or 0)
+            raise FilterError(f"{token} is no character that an event can hold", token.start_pos or 0)
         return chr(code)
     return _CONTROL.get(token[1], token[1])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from query_api.filter_language.expressions import Glob
+from query_api.filter_language.expressions import Glob, Operator
 from query_api.filter_language.regular_expressions import literal_for
 
 # Characters that end a word: those of ASCII that are neither letter, digit nor underscore. All others are letters here.
@@ -18,6 +20,12 @@ _NUMBER: Final = re.compile(NUMBER)
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 # Without leading zeros, which some read as octal, and without a length: an address, not a network.
 ADDRESS: Final = {4: rf"{_OCTET}(?:\.{_OCTET}){{3}}", 6: "[0-9A-Fa-f]*:[0-9A-Fa-f:]*"}
+ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 _CAPITALS: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

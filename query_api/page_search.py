@@ -112,7 +112,11 @@ async def _minutes(
 def below_cursor(request: PageRequest) -> Window:
     """The time that is left of the range."""
     wanted, cursor = request.filter, request.cursor
-    return Window(wanted.start, wanted.end if cursor is None else min(cursor.ts + _MICROSECOND, wanted.end))
+    if cursor is None:
+        return Window(wanted.start, wanted.end)
+    # No event has an id of zeros, so none of that moment is left: a search that goes on always gets further down.
+    left = _MICROSECOND if cursor.id.int else timedelta()
+    return Window(wanted.start, min(cursor.ts + left, wanted.end))
 
 
 def _holds(windows: Sequence[Window], hour: datetime) -> bool:

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from ingest_gateway.contract import EPOCH, SEVERITIES
-from query_api import aggregation_sql, scan_sql, sql
+from query_api import aggregation_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
 from query_api.aggregation_scan import HistogramScan, TopScan
@@ -35,18 +35,20 @@ from query_api.reading import (
     StoreBusyError,
     StoredPosition,
 )
-from query_api.scan import DEFAULT_POLICY, MOST_HOURS, Scan, ScanPolicy
+from query_api.scan import DEFAULT_POLICY, Scan, ScanPolicy
+from query_api.scan_windows import ScanWindows
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
 from query_api.snapshot import Snapshot
 from query_api.source_indexed import SourceIndexed
-from query_api.timeline import HOUR, MINUTE, Window, days_of, pieces
+from query_api.timeline import Window, days_of, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
 Found = TypeVar("Found", covariant=True)  # noqa: PLC0105 - what a search finds
 Figures = tuple[int, Sequence[ProcessFigures]]
-_PRICED_BY_MINUTES: Final = timedelta(days=1)
+# Hours with more events are priced by their minutes.
+_PRICED_BY_MINUTES: Final = 100_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
 # The first 48 bits of any UUID may say anything; this is in the year 9999.
 _LAST_MILLISECOND: Final = 253_402_128_000_000
@@ -128,17 +130,16 @@ class PostgresReader:
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs, by the counts."""
         everything, of_counts = SearchFilter(wanted.start, wanted.end), wanted.of_counts()
-        within = Window(wanted.start, wanted.end)
         cut = pieces(wanted.start, wanted.end)
-        step = MINUTE if wanted.end - wanted.start <= _PRICED_BY_MINUTES else HOUR
+        windows = ScanWindows(wanted, Window(wanted.start, wanted.end), lambda: _PRICED_BY_MINUTES)
+        ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot() as snapshot:
             (in_range,) = await snapshot.fetch(sql.total(everything, cut, self._topic))
             (matching,) = await snapshot.fetch(sql.total(of_counts, cut, self._topic))
-            to_read = 0
-            if wanted.reads_events:
-                buckets = await snapshot.fetch(scan_sql.events_to_read(of_counts, step, within, MOST_HOURS))
-                to_read = sum(bucket["n"] for bucket in buckets)
-        return Price(in_range["total"], matching["total"], to_read, stored_until_of(in_range))
+            if not wanted.reads_events:
+                return Price(in_range["total"], matching["total"], 0, stored_until_of(in_range))
+            to_read = await windows.events_to_read(snapshot, lambda: self._now_s() >= ends_s)
+        return Price(in_range["total"], min(matching["total"], to_read), to_read, stored_until_of(in_range))
 
     async def histogram(self, request: HistogramRequest) -> Histogram:
         """Counts by interval."""

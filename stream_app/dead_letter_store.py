@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from stream_app.dead_letter import DeadLetter
 from stream_app.postgres_store import PostgresStore
-from stream_app.prepare import DeadLetter
 
 _COLUMNS: Final = """partition, "offset", reason, detail, key, payload, headers::text AS headers,
     (extract(epoch FROM appended_at) * 1000)::bigint AS appended_ms, appended_at, settled_at, settled_as,

@@ -176,6 +176,8 @@ class Pipeline:
         fenced = fence(chunks, offsets)
         losses = [await self._patience.until_available(partial(self.alignment.loss, hole)) for hole in fenced.holes]
         prepared = await prepare_by_turns(self._policy.topic, fenced.spans, self._policy.limits)
+        if self._policy.word_filters is not None:
+            prepared.word_filters = await self._policy.word_filters(prepared.rows)
         return Window(fenced, prepared, tuple(loss for loss in losses if loss is not None))
 
     async def _write(self, deliveries: Sequence[Delivery], window: Window) -> None:

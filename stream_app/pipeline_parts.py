@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ingest_gateway.contract import EventLimits
 from stream_app.chunks import BufferedEvents
 from stream_app.outcomes import Loss, Stored, Window
+from stream_app.prepare import Row
 from stream_app.retry import Backoff
+from stream_app.word_filter import WordFilter
 
 
 class Store(Protocol):
@@ -109,6 +111,8 @@ class Policy:
     tell_within_s: float = 1.0
     # So many dead letters in a row stop a partition for a while; 0: none do.
     dead_letter_limit: int = 0
+    # Makes the word filters of a window's rows; None: none are made.
+    word_filters: Callable[[Sequence[Row]], Awaitable[Sequence[WordFilter]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import asyncpg
 
 from stream_app import statements as sql
 from stream_app.copy_source import in_one_piece
+from stream_app.dead_letter import DeadLetter
 from stream_app.frozen_workers import FROZEN_AFTER_S, ending_frozen
 from stream_app.outcomes import (
     ConfigurationFaultError,
@@ -21,9 +22,10 @@ from stream_app.outcomes import (
     StoreUnavailableError,
     Window,
 )
-from stream_app.prepare import LOG_COLUMNS, Cell, DeadLetter, Row, cells_of, copy_payload
+from stream_app.prepare import LOG_COLUMNS, Cell, Row, cells_of, copy_payload
 from stream_app.producers import repeated_by_producer
 from stream_app.sqlstates import is_busy, is_refusal, is_transient
+from stream_app.word_filter import columns_of, stored_filters
 from threatlog.process.postgres_connection import connect_keywords
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class PostgresStore:
            written. This turns away redeliveries, and a worker that lost the partition.
         2. COPY the rows. A repeated (ts, id) fails it; then the window is redone through the staging table.
         3. Write the dead letters and the losses: a record is a row, a dead letter, or counted as lost; never nothing.
-        4. Move the offsets.
+        4. Move the offsets, and write the word filters: a search that goes by them must find the rows they stand for.
         5. Note where events lie that their id does not lead to, so that a search by id finds them.
         6. Add the rows really inserted to the rollups; last, since other workers wait for the same cells.
         COMMIT makes all of it true at once. Only then is Redis told, and only after that is Kafka acknowledged.
@@ -125,7 +127,7 @@ class PostgresStore:
                 await self._copy(connection, rows)  # 2
             dead_letters = [*window.prepared.dead_letters, *refused]
             await self._write_dead_letters(connection, dead_letters, window)  # 3
-            await self._move_offsets(connection, window)  # 4
+            await self._move_offsets(connection, window, rows)  # 4
             if hours := window.prepared.foreign_id_hours:
                 await connection.execute(sql.ADD_FOREIGN_ID_HOURS, sorted(hours))  # 5
             minutes, totals = await self._add_to_rollups(connection, rows)  # 6
@@ -140,12 +142,9 @@ class PostgresStore:
 
     async def _copy(self, connection: Connection, rows: Sequence[Row], table: str = "logs") -> None:
         try:
+            source, columns = in_one_piece(copy_payload(rows)), list(LOG_COLUMNS)
             await connection.copy_to_table(
-                table,
-                source=in_one_piece(copy_payload(rows)),
-                columns=list(LOG_COLUMNS),
-                format="binary",
-                timeout=COMMAND_TIMEOUT_S,
+                table, source=source, columns=columns, format="binary", timeout=COMMAND_TIMEOUT_S
             )
         except asyncpg.UniqueViolationError as error:
             raise _DuplicateKeysError from error
@@ -189,12 +188,12 @@ class PostgresStore:
             columns = zip(*((loss.partition, loss.start, loss.end) for loss in window.losses), strict=True)
             await connection.execute(sql.ADD_OFFSET_GAPS, self._topic, *map(list, columns))
 
-    async def _move_offsets(self, connection: Connection, window: Window) -> None:
+    async def _move_offsets(self, connection: Connection, window: Window, rows: Sequence[Row]) -> None:
         offsets = window.fenced.next_offsets
         times = [window.fenced.appended_ms[partition] for partition in offsets]
-        await connection.execute(
-            sql.MOVE_OFFSETS, self._topic, list(offsets), list(offsets.values()), times, self._worker
-        )
+        moved = list(offsets), list(offsets.values()), times, self._worker
+        filters = columns_of(stored_filters(window.prepared, rows))
+        await connection.execute(sql.MOVE_OFFSETS, self._topic, *moved, *filters)
 
     async def _add_to_rollups(
         self, connection: Connection, rows: Sequence[Row]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -30,8 +30,11 @@ from ingest_gateway.contract import (
     without_null,
 )
 from stream_app.chunks import Record
+from stream_app.dead_letter import DeadLetter, dead_letter_of
 from stream_app.fence import Span
-from stream_app.record_headers import headers_json
+
+if TYPE_CHECKING:
+    from stream_app.word_filter import WordFilter
 
 # PostgreSQL counts microseconds from here.
 _PG_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -74,6 +77,9 @@ class Row(msgspec.Struct, gc=False):
     received_us: int
     partition: int
     record: Record
+    # As they are in `copy_bytes`, for their words.
+    message: bytes
+    attributes: msgspec.Raw | None
 
     @property
     def severity(self) -> int:
@@ -95,7 +101,7 @@ class Row(msgspec.Struct, gc=False):
     def as_dead_letter(self) -> DeadLetter:
         """This record as one that PostgreSQL refused although our checks let it through."""
         refusal = RejectedEventError("refused_by_store", "PostgreSQL refused the row")
-        return _dead_letter(self.partition, self.record, refusal)
+        return dead_letter_of(self.partition, self.record, refusal)
 
 
 _copy_bytes_of: Final = attrgetter("copy_bytes")
@@ -111,20 +117,6 @@ class Cell(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that cannot be stored as an event, kept whole."""
-
-    partition: int
-    offset: int
-    reason: str
-    detail: str
-    key: bytes | None
-    payload: bytes | None
-    appended_ms: int
-    headers: str | None
-
-
 @dataclass(slots=True)
 class Prepared:
     """The contents of one window. `rows` are sorted by (ts, id)."""
@@ -133,6 +125,8 @@ class Prepared:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     # Hours since 1970 of rows whose id does not begin with their time.
     foreign_id_hours: set[int] = field(default_factory=set)
+    # Of the words of all rows, or none.
+    word_filters: Sequence[WordFilter] = ()
 
     def sort(self) -> None:
         """Into the order of the index: by their bytes, whose comparing is left to C."""
@@ -214,11 +208,6 @@ def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> 
             )
 
 
-def _dead_letter(partition: int, record: Record, error: RejectedEventError) -> DeadLetter:
-    kept = (record.key, record.value, max(record.timestamp, 0), headers_json(record))
-    return DeadLetter(partition, record.offset, error.code, error.detail, *kept)
-
-
 class _RowEncoder:
     """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
 
@@ -244,7 +233,7 @@ class _RowEncoder:
                     _check_rarities(event, record, limits)
                 add_row(row(event, severity, partition, record, hours))
             except RejectedEventError as error:
-                prepared.dead_letters.append(_dead_letter(partition, record, error))
+                prepared.dead_letters.append(dead_letter_of(partition, record, error))
 
     def _row(self, event: EventRecord, severity: str, partition: int, record: Record, hours: set[int]) -> Row:
         """One row. It runs for every event: each call or lookup saved here is a tenth of a microsecond."""
@@ -276,7 +265,7 @@ class _RowEncoder:
         start = (head, shared.copy_bytes, _length(len(message)), message)
         rest = (_length(len(attributes)), attributes, received_bytes) if attributes else (_NULL, received_bytes)
         copy_bytes = b"".join(start + rest)
-        return Row(ts_us, identifier, copy_bytes, shared, received_us, partition, record)
+        return Row(ts_us, identifier, copy_bytes, shared, received_us, partition, record, message, attributes)
 
     def _share(self, severity: str, source: str) -> SeverityAndSource:
         code, name = SEVERITY_CODES[severity], source.encode()

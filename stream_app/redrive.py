@@ -17,8 +17,9 @@ from zlib import crc32
 import orjson
 
 from ingest_gateway.contract import UNDECODABLE, EventLimits, decode_record, id_of_position, moment_of, unix_us
+from stream_app.dead_letter import DeadLetter
 from stream_app.fence import Span
-from stream_app.prepare import DeadLetter, prepare
+from stream_app.prepare import prepare
 
 REDRIVE_HEADER: Final = "threatlog-redrive-of"
 _LOG_APPEND_TIME: Final = 1

@@ -24,6 +24,7 @@ _COUNTS_OF_DAY: Final = (
     "DELETE FROM log_rollup_hour WHERE bucket >= $1 AND bucket < $2",
     "DELETE FROM log_count_minute WHERE bucket >= $1 AND bucket < $2",
     "DELETE FROM log_foreign_ids WHERE bucket >= $1 AND bucket < $2",
+    "DELETE FROM log_word_filters WHERE last_ts >= $1 AND last_ts < $2",
 )
 _EVENTS_OF_DAY: Final = """
 WITH gone AS (DELETE FROM log_count_hour WHERE bucket >= $1 AND bucket < $2 RETURNING n)
@@ -75,6 +76,10 @@ _REMOVE_EMPTY: Final = {
     "log_count_minute": (_BY_SEVERITY, ("bucket", "severity")),
     "log_count_hour": (_BY_SEVERITY, ("bucket", "severity")),
 }
+# They are of more events now than there are: nothing is found by them any more.
+_REMOVE_FILTERS: Final = """
+DELETE FROM log_word_filters USING unnest($1::timestamptz[]) AS hour
+WHERE last_ts >= hour AND last_ts < hour + interval '1 hour'"""
 
 
 def expired_days(existing: list[str], retention_days: int, now: datetime) -> list[int]:
@@ -151,6 +156,8 @@ async def _remove_rows(connection: Any, before: datetime) -> int:
     for table, (statement, key) in _REMOVE_EMPTY.items():
         empty = [row for row in found if row["counted"] == table and not row["n"]]
         await connection.execute(statement.format(table), *([row[name] for row in empty] for name in key))
+    hours = [row["bucket"] for row in found if row["counted"] == "log_count_hour"]
+    await connection.execute(_REMOVE_FILTERS, hours)
     first, last = (next(row for row in found if row["counted"] == edge) for edge in ("first", "last"))
     if first["n"]:
         await connection.execute(_NOTE, first["bucket"], last["bucket"], first["n"])

@@ -26,6 +26,7 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "log_count_minute": _COUNTS,
     "log_count_hour": _COUNTS,
     "log_foreign_ids": {WRITER: ("SELECT", "INSERT"), READER: ("SELECT",)},
+    "log_word_filters": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT",)},
     "dead_letters": {WRITER: ("SELECT", "INSERT")},
     "offset_gaps": {WRITER: ("SELECT", "INSERT")},
     "retention_drops": {WRITER: ("SELECT",)},

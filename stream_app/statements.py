@@ -16,7 +16,12 @@ INSERT INTO consumer_offsets (topic, partition, next_offset, counted_offset, sto
 SELECT $1, p, o, o, to_timestamp(0), $4 FROM unnest($2::int[], $3::bigint[]) AS v (p, o)
 ON CONFLICT (topic, partition) DO NOTHING"""
 
+# With the window's word filters, which are in nobody's way: one answer fewer to wait for.
 MOVE_OFFSETS: Final = """
+WITH filters AS (
+    INSERT INTO log_word_filters (first_ts, last_ts, events, bounds, slices, is_final)
+    SELECT * FROM unnest($6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::bytea[], $10::bytea[], $11::boolean[])
+)
 UPDATE consumer_offsets AS c
 SET next_offset = v.o, counted_offset = v.o, worker = $5,
     stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), updated_at = clock_timestamp()

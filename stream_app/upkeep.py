@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 SAMPLE_INTERVAL_S = 0.1
 REPORT_INTERVAL_S = 1.0
 TABLES_INTERVAL_S = 60.0
+FILTERS_INTERVAL_S = 10.0
 # For so long Redis may list what retention removed.
 RETENTION_INTERVAL_S = 5.0
 STOP_WITHIN_S = 1.0
@@ -81,10 +82,12 @@ class Keeping:
     silent: SilentProcesses
     near_events: NearEvents
     figures: StreamFigures
+    # Raises StoreUnavailableError.
+    join_filters: Callable[[], Awaitable[None]] | None = None
 
 
 class Upkeep:
-    """Four loops that end with the process; trouble in one of them is logged and tried again."""
+    """Loops that end with the process; trouble in one of them is logged and tried again."""
 
     def __init__(
         self,
@@ -108,12 +111,14 @@ class Upkeep:
 
     def start(self) -> None:
         """Starts the loops on the running event loop."""
-        loops = (
+        loops: list[tuple[Callable[[], Awaitable[None]], float]] = [
             (self._sample, SAMPLE_INTERVAL_S),
             (self._report, REPORT_INTERVAL_S),
             (self._keep_tables_and_lists, TABLES_INTERVAL_S),
             (self._keeping.retention.look, RETENTION_INTERVAL_S),
-        )
+        ]
+        if self._keeping.join_filters is not None:
+            loops.append((self._keeping.join_filters, FILTERS_INTERVAL_S))
         self._tasks = [asyncio.create_task(self._for_ever(work, interval_s)) for work, interval_s in loops]
 
     async def stop(self) -> None:

@@ -14,14 +14,21 @@ import msgspec
 
 from ingest_gateway.contract import SEVERITIES, SEVERITY_CODES, unix_us
 from query_api.reading import LoggedEvent
+from stream_app.filter_joining import ADD
+from stream_app.prepare import Row
 from stream_app.statements import ADD_FOREIGN_ID_HOURS, ADD_TO_ROLLUPS
+from stream_app.word_filter import columns_of
+from stream_app.word_filters import by_turns
+from tests.word_rows import word_row
 
 _MINUTE_US = 60_000_000
 _HOUR_US = 60 * _MINUTE_US
 
 
-async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: Sequence[LoggedEvent]) -> None:
-    """Adds rows and their counts in one transaction, so that a reader sees both or neither."""
+async def store_events(
+    connection: asyncpg.Connection[asyncpg.Record], events: Sequence[LoggedEvent], *, word_filters: bool = True
+) -> None:
+    """Adds rows with their counts and filters in one transaction, so that a reader sees all or nothing."""
     rows = [
         (
             event.id,
@@ -46,6 +53,16 @@ async def store_events(connection: asyncpg.Connection[asyncpg.Record], events: S
         if cells:
             await connection.execute(ADD_FOREIGN_ID_HOURS, sorted(foreign))
             await connection.fetch(ADD_TO_ROLLUPS, *columns, list(cells.values()))
+        if word_filters:
+            await connection.execute(ADD, *columns_of(await by_turns(_prepared(events))))
+
+
+def _prepared(events: Sequence[LoggedEvent]) -> list[Row]:
+    rows = []
+    for event in sorted(events, key=lambda event: event.timestamp):
+        attributes = None if event.attributes is msgspec.UNSET else bytes(event.attributes)
+        rows.append(word_row(unix_us(event.timestamp), event.message, attributes))
+    return rows
 
 
 async def store_positions(

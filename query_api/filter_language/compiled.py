@@ -28,7 +28,16 @@ from query_api.filter_language.expressions import (
     Words,
 )
 from query_api.filter_language.regular_expressions import RegularExpression, written_for
-from query_api.filter_language.values import ADDRESS, NUMBER, folded, number, word_glob_pattern, words_pattern
+from query_api.filter_language.values import (
+    ADDRESS,
+    NUMBER,
+    PLAIN_NUMBER,
+    folded,
+    number,
+    plain_number,
+    word_glob_pattern,
+    words_pattern,
+)
 
 # Only the letters of ASCII have capitals here: with other collations this takes four times as long.
 _MESSAGE: Final = 'message COLLATE "C"'
@@ -125,21 +134,21 @@ def _test(arguments: Arguments, text: str, test: Test) -> str:
 
 def _equals(arguments: Arguments, text: str, values: tuple[str, ...]) -> str:
     same = f'lower({text} COLLATE "C") = ANY({arguments.add([folded(value) for value in values])}::text[])'
-    numbers = [found for found in map(number, values) if found is not None]
+    numbers = [found for found in map(plain_number, values) if found is not None]
     if not numbers:
         return same
-    return f"({same} OR {_as_number(text, f'= ANY({arguments.add(numbers)}::numeric[])')})"
+    return f"({same} OR {_as_number(text, PLAIN_NUMBER, f'= ANY({arguments.add(numbers)}::numeric[])')})"
 
 
 def _compared(arguments: Arguments, text: str, sign: str, bound: str) -> str:
     limit = number(bound)
     if limit is None:
         return f'{text} COLLATE "C" {sign} {arguments.add(bound)}'
-    return _as_number(text, f"{sign} {arguments.add(limit)}::numeric")
+    return _as_number(text, NUMBER, f"{sign} {arguments.add(limit)}::numeric")
 
 
-def _as_number(text: str, comparison: str) -> str:
-    return f"CASE WHEN {text} COLLATE \"C\" ~ '^{NUMBER}$' THEN {text}::numeric {comparison} ELSE false END"
+def _as_number(text: str, written: str, comparison: str) -> str:
+    return f"CASE WHEN {text} COLLATE \"C\" ~ '^{written}$' THEN {text}::numeric {comparison} ELSE false END"
 
 
 def _within(arguments: Arguments, text: str, network: Network) -> str:

@@ -93,7 +93,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """The whole value is one of these texts, in capitals or not, or the same number."""
+    """The whole value is one of these texts, in capitals or not, or the same number, written without an exponent."""
 
     values: tuple[str, ...]
 

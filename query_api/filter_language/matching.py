@@ -35,7 +35,15 @@ from query_api.filter_language.expressions import (
     Words,
 )
 from query_api.filter_language.regular_expressions import RegularExpression, written_for
-from query_api.filter_language.values import ADDRESS, ORDER, folded, number, word_glob_pattern, words_pattern
+from query_api.filter_language.values import (
+    ADDRESS,
+    ORDER,
+    folded,
+    number,
+    plain_number,
+    word_glob_pattern,
+    words_pattern,
+)
 
 _PLACE: Final = re.compile(r"-?[0-9]{1,9}")
 
@@ -138,7 +146,7 @@ def _satisfies(text: str, test: Test) -> bool:
 
 
 def _equal(text: str, value: str) -> bool:
-    ours, theirs = number(text), number(value)
+    ours, theirs = plain_number(text), plain_number(value)
     return folded(text) == folded(value) or (ours is not None and ours == theirs)
 
 

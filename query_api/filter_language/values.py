@@ -17,6 +17,9 @@ _ENDS_WORD: Final = re.compile(f"[{BETWEEN_WORDS}]")
 # Bounded, so that each fits PostgreSQL's numeric; its own input takes more than JSON has.
 NUMBER: Final = r"-?[0-9]{1,255}(?:\.[0-9]{1,255})?(?:[eE][+-]?[0-9]{1,3})?"
 _NUMBER: Final = re.compile(NUMBER)
+# What is compared for being equal: written otherwise, the number would not have the word by which it is found.
+PLAIN_NUMBER: Final = r"-?(?:0|[1-9][0-9]{0,254})(?:\.[0-9]{1,255})?"
+_PLAIN_NUMBER: Final = re.compile(PLAIN_NUMBER)
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 # Without leading zeros, which some read as octal, and without a length: an address, not a network.
 ADDRESS: Final = {4: rf"{_OCTET}(?:\.{_OCTET}){{3}}", 6: "[0-9A-Fa-f]*:[0-9A-Fa-f:]*"}
@@ -37,6 +40,11 @@ def folded(text: str) -> str:
 def number(text: str) -> Decimal | None:
     """The exact number, where the text is one as JSON writes them."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
+def plain_number(text: str) -> Decimal | None:
+    """The exact number, where the text is one without exponent and leading zeros."""
+    return Decimal(text) if _PLAIN_NUMBER.fullmatch(text) else None
 
 
 def words_pattern(text: str) -> str:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from stream_app.dead_letter import DeadLetter
 from stream_app.outcomes import Loss, OffsetsMovedError, Stored, StoreUnavailableError, Window
-from stream_app.prepare import Cell, DeadLetter, Row, cells_of
+from stream_app.prepare import Cell, Row, cells_of
 
 
 @dataclass

@@ -132,6 +132,9 @@ class Storage(Section):
     retention_days: Count = Field(
         0, ge=0, le=36500, description="days after which events go; above `storage.partition_days_back`, 0 keeps all"
     )
+    word_filters: bool = Field(
+        True, description="whether to note which words blocks of events hold; without, each search for words reads all"
+    )
 
 
 class Access(Section):

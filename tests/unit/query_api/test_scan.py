@@ -27,7 +27,7 @@ class CountedEvents:
 
     async def fetch(self, statement: Statement) -> Sequence[Mapping[str, Any]]:
         self.asked.append(statement)
-        if "set_config" in statement.text:
+        if "set_config" in statement.text or "log_word_filters" in statement.text:
             return []
         counts = self._hours if "count_hour" in statement.text else self._minutes
         start, end = statement.arguments[:2]

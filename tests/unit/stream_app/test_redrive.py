@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from ingest_gateway.contract import EventLimits, decode_record
+from stream_app.dead_letter import DeadLetter
 from stream_app.fence import Span
-from stream_app.prepare import DeadLetter, prepare
+from stream_app.prepare import prepare
 from stream_app.redrive import REDRIVE_HEADER, Drive, Outcome, Policy, Sendable, judge, with_identity
 from tests.fakes.kafka_records import FakeRecord
 

@@ -16,6 +16,7 @@ ROLLUP_TOTAL: Final = "log_rollup_total"
 COUNT_MINUTE: Final = "log_count_minute"  # by severity alone, as COUNT_HOUR
 COUNT_HOUR: Final = "log_count_hour"
 FOREIGN_IDS: Final = "log_foreign_ids"
+WORD_FILTERS: Final = "log_word_filters"
 DEAD_LETTERS: Final = "dead_letters"
 OFFSET_GAPS: Final = "offset_gaps"
 PROCESS_METRICS: Final = "process_metrics"

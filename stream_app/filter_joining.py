@@ -1,0 +1,92 @@
+"""Joins the small word filters that windows left, so that a search asks a few large ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Final
+
+from ingest_gateway.contract import unix_us
+from stream_app.contract.word_filters import slice_bytes
+from stream_app.partitions import ADVISORY_LOCK, Sessions
+from stream_app.word_filter import HOUR_US, WordFilter, columns_of
+from stream_app.word_filters import joined
+
+# An hour still being written is joined by so many at once, so that what was joined is not joined anew for each.
+_MANY: Final = 8
+_MOST_AT_ONCE: Final = 2_000
+_MOST_BYTES: Final = 512 * 1024
+# Late events have mostly come by then.
+_SETTLED: Final = timedelta(days=1)
+
+SMALL: Final = """
+SELECT ctid, first_ts, last_ts, events, bounds, slices FROM log_word_filters
+WHERE NOT is_final ORDER BY last_ts LIMIT $1"""
+REMOVE: Final = "DELETE FROM log_word_filters WHERE ctid = ANY($1::tid[])"
+ADD: Final = """
+INSERT INTO log_word_filters (first_ts, last_ts, events, bounds, slices, is_final)
+SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::bigint[], $4::bytea[], $5::bytea[], $6::boolean[])"""
+SETTLE: Final = "UPDATE log_word_filters SET is_final = true WHERE ctid = ANY($1::tid[])"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A filter, and where PostgreSQL keeps it."""
+
+    place: Any
+    filter: WordFilter
+
+
+class FilterJoining:
+    """For any worker; several may. A search finds either the small ones or the one they became."""
+
+    def __init__(self, sessions: Sessions, now: Callable[[], datetime]) -> None:
+        self._sessions = sessions
+        self._now = now
+
+    async def join(self) -> None:
+        """Joins what there is to join, unless another worker is at it. Raises StoreUnavailableError."""
+        async with self._sessions.session() as connection, connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK + 5):
+                return
+            small = [_kept(row) for row in await connection.fetch(SMALL, _MOST_AT_ONCE)]
+            for group in groups(small):
+                if is_due(group, self._now()):
+                    await connection.execute(ADD, *columns_of([joined([kept.filter for kept in group])]))
+                    await connection.execute(REMOVE, [kept.place for kept in group])
+                    await asyncio.sleep(0)
+            settled_until = unix_us(self._now() - _SETTLED)
+            alone = [group[0].place for group in groups(small) if len(group) == 1 and _end_us(group) <= settled_until]
+            if alone:
+                await connection.execute(SETTLE, alone)
+
+
+def groups(kept: Iterable[Kept]) -> Iterator[Sequence[Kept]]:
+    """Those of one hour, in the order of time, as many as one filter may hold."""
+    for _, of_hour in groupby(kept, lambda one: one.filter.first_us // HOUR_US):
+        group: list[Kept] = []
+        places = blocks = 0
+        for one in of_hour:
+            places, blocks = max(places, one.filter.places), blocks + one.filter.blocks
+            if group and places * slice_bytes(blocks) > _MOST_BYTES:
+                yield group
+                group, places, blocks = [], one.filter.places, one.filter.blocks
+            group.append(one)
+        yield group
+
+
+def is_due(group: Sequence[Kept], now: datetime) -> bool:
+    """Whether joining these is worth it now."""
+    return len(group) >= _MANY or (len(group) > 1 and _end_us(group) <= unix_us(now))
+
+
+def _end_us(group: Sequence[Kept]) -> int:
+    return (group[0].filter.first_us // HOUR_US + 1) * HOUR_US
+
+
+def _kept(row: Any) -> Kept:
+    part = WordFilter(unix_us(row["first_ts"]), unix_us(row["last_ts"]), row["events"], row["bounds"], row["slices"])
+    return Kept(row["ctid"], part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final, Literal
 
 from query_api.filter_language.expressions import Attribute
@@ -19,7 +20,7 @@ MOST_INTERVALS: Final = 2_000
 MOST_SERIES: Final = 10
 DEFAULT_VALUES: Final = 10
 MOST_VALUES: Final = 1_000
-# Where nothing else is said: the shortest of these with at most so many intervals.
+# Where nothing else is said: the shortest of these with at most so many intervals, or a multiple of the longest.
 _CHOICES: Final = tuple(timedelta(minutes=n) for n in (1, 5, 15, 60, 360, 1440, 10_080, 43_200))
 _USUAL: Final = 100
 
@@ -65,7 +66,9 @@ class TopRequest:
 class TopValues:
     """The values (a severity by its code) and their counts, largest first; `distinct` says how many values there are.
 
-    `is_exact` is false where there were too many values to keep them all: then rare ones may be missing.
+    `total` is how often any value was met. `is_exact` is false where there were too many values, or too long ones, to
+    keep them all: then `forgotten` of the total are in no count, a count may be too low by up to `undercount_at_most`,
+    and `distinct` is a lower bound.
     """
 
     values: Sequence[tuple[int | str, int]]
@@ -74,11 +77,13 @@ class TopValues:
     stored_until_us: StoredUntil
     is_exact: bool = True
     scanned_until: datetime | None = None
+    forgotten: int = 0
+    undercount_at_most: int = 0
 
 
 def usual_interval(start: datetime, end: datetime) -> timedelta:
-    """One that makes a picture of the range."""
+    """One that makes a picture of the range: at most 100 of them, however long it is."""
     for interval in _CHOICES:
         if (end - start) / interval <= _USUAL:
             return interval
-    return _CHOICES[-1]
+    return _CHOICES[-1] * ceil((end - start) / (_CHOICES[-1] * _USUAL))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import Final
 
 from query_api import aggregation_sql
 from query_api.aggregation import MOST_SERIES, Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.bounded_counts import MOST_VALUE_CHARS, BoundedCounts
 from query_api.positions import StoredUntil
 from query_api.snapshot import Snapshot
 from query_api.timeline import Window
-
-# Distinct values that are kept; above, the rarer half is forgotten.
-MOST_KEPT: Final = 100_000
 
 
 class HistogramScan:
@@ -50,29 +47,33 @@ class TopScan:
 
     def __init__(self, request: TopRequest) -> None:
         self._request = request
-        self._values: Counter[int | str] = Counter()
-        self._is_exact = True
+        self._values = BoundedCounts()
 
     async def look(self, snapshot: Snapshot, windows: list[Window]) -> bool:
         """Adds the events of a slice; there is never enough."""
-        statement = aggregation_sql.top_within(self._request.filter, self._request.field, windows)
-        rows = await snapshot.fetch(statement)
-        self._is_exact &= len(rows) < aggregation_sql.MOST_SLICE_VALUES
+        rows = await snapshot.fetch(
+            aggregation_sql.top_within(self._request.filter, self._request.field, windows, MOST_VALUE_CHARS)
+        )
         for row in rows:
-            self._values[row["value"]] += row["n"]
-        if len(self._values) > MOST_KEPT:
-            self._values = Counter(dict(self._values.most_common(MOST_KEPT // 2)))
-            self._is_exact = False
+            if row["value"] is None:
+                self._values.forget(row["n"])
+            else:
+                self._values.add(str(row["value"]), row["n"])
+        if rows and (missing := rows[0]["total"] - sum(row["n"] for row in rows)):
+            self._values.forget(missing, at_most_each=rows[-1]["n"])
         return False
 
     def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> TopValues:
         """What was counted, and down to where."""
-        ranked = sorted(self._values.items(), key=lambda item: (-item[1], str(item[0])))
+        values = self._values
+        is_code = self._request.field == "severity"
         return TopValues(
-            ranked[: self._request.limit],
-            len(ranked),
-            self._values.total(),
+            [(int(value) if is_code else value, n) for value, n in values.largest(self._request.limit)],
+            values.distinct_at_least,
+            values.total,
             stored_until_us,
-            self._is_exact,
+            values.is_exact,
             unseen_until,
+            values.forgotten,
+            values.undercount_at_most,
         )

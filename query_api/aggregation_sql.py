@@ -58,14 +58,20 @@ def top(request: TopRequest, field: SeriesKey) -> Statement:
     )
 
 
-def top_within(wanted: SearchFilter, field: TopField, windows: Sequence[Window]) -> Statement:
-    """Rows (value, n) of the events of these windows, the most frequent first; of a list each element counts."""
+def top_within(wanted: SearchFilter, field: TopField, windows: Sequence[Window], most_chars: int) -> Statement:
+    """Rows (value, n, total) of the events of these windows, the most frequent first; of a list each element counts.
+
+    Longer values than `most_chars` are one row together, whose value is null. `total` is that of all rows, also of
+    those that are too many to be brought here.
+    """
     arguments = Arguments()
     if isinstance(field, Attribute):
         found = found_within(arguments, wanted, windows, "attributes")
-        found = f"{found} CROSS JOIN LATERAL {values_of(arguments, field.path)} AS v (value)"
+        found = f"{found} CROSS JOIN LATERAL {values_of(arguments, field.path)} AS v (v)"
+        value = f"CASE WHEN length(v) <= {arguments.add(most_chars)} THEN v END"
     else:
-        found = found_within(arguments, wanted, windows, f"{field} AS value")
+        found, value = found_within(arguments, wanted, windows, f"{field} AS v"), "v"
     return arguments.statement(
-        f"SELECT value, count(*) AS n FROM {found} GROUP BY value ORDER BY n DESC LIMIT {MOST_SLICE_VALUES}"
+        f"SELECT {value} AS value, count(*) AS n, (sum(count(*)) OVER ())::bigint AS total FROM {found} GROUP BY 1"
+        f" ORDER BY n DESC LIMIT {MOST_SLICE_VALUES}"
     )

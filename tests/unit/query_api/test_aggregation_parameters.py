@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from query_api.aggregation import HistogramRequest, TopRequest
+from query_api.aggregation import HistogramRequest, TopRequest, usual_interval
 from query_api.filter_language.expressions import Attribute, Words
 from query_api.parameters import read_histogram_request, read_top_request
 from query_api.search import SearchFilter
@@ -32,6 +32,14 @@ def test_a_histogram_of_anything_else_is_refused(values: dict[str, str]) -> None
     with pytest.raises(Problem) as caught:
         histogram_of(**values)
     assert caught.value.extra["parameter"] == next(iter(values))
+
+
+@pytest.mark.parametrize("years", [1, 9, 160, 165, 2000, 7900])
+def test_however_long_a_range_is_its_usual_intervals_are_at_most_100(years: int) -> None:
+    end = START + timedelta(days=round(365.2425 * years))
+    interval = usual_interval(START, end)
+    assert 1 < (end - START) / interval <= 100
+    assert interval % timedelta(minutes=1) == timedelta()
 
 
 def test_too_many_intervals_are_refused() -> None:

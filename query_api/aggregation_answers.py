@@ -55,6 +55,8 @@ class TopAnswer(msgspec.Struct, frozen=True):
     distinct: int
     total: int
     is_exact: bool
+    forgotten: int
+    undercount_at_most: int
     scanned_until: datetime | None
     complete_until: datetime | None
     incomplete_reason: str | None
@@ -69,7 +71,7 @@ def histogram_body(request: HistogramRequest, histogram: Histogram, complete: Co
         if key is None:
             others[start] = n
         else:
-            counts[_name(key)] = n
+            counts[value_name(key)] = n
     intervals = [
         Interval(start, sum(counts.values()) + others.get(start, 0), counts, others.get(start, 0))
         for start, counts in sorted(starts.items())
@@ -93,11 +95,13 @@ def top_body(request: TopRequest, found: TopValues, complete: Completeness) -> b
     """The JSON of the values, most frequent first."""
     return _encode(
         TopAnswer(
-            _field_name(request.field),
-            [Value(_name(value) if request.field == "severity" else str(value), n) for value, n in found.values],
+            field_name(request.field),
+            [Value(value_name(value), n) for value, n in found.values],
             found.distinct,
             found.total,
             found.is_exact,
+            found.forgotten,
+            found.undercount_at_most,
             found.scanned_until,
             complete.complete_until,
             complete.reason,
@@ -105,9 +109,11 @@ def top_body(request: TopRequest, found: TopValues, complete: Completeness) -> b
     )
 
 
-def _field_name(field: TopField) -> str:
+def field_name(field: TopField) -> str:
+    """As it is written in a filter."""
     return written_place(field) if isinstance(field, Attribute) else field
 
 
-def _name(key: int | str) -> str:
+def value_name(key: int | str) -> str:
+    """A value as text; a number is the code of a severity."""
     return SEVERITIES[key] if isinstance(key, int) else key

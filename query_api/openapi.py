@@ -16,6 +16,8 @@ from query_api.openapi_examples import (
     EVENT,
     EVENT_ANSWER,
     EXPLAIN,
+    FACETS,
+    FIELDS,
     FILTER,
     HEALTH,
     HISTOGRAM,
@@ -26,11 +28,14 @@ from query_api.openapi_examples import (
     STATS,
     TOP,
 )
+from query_api.openapi_fields import FACETS_TEXT, FIELDS_TEXT, facets_asked, fields_asked
 from query_api.parameters import DEFAULT_AROUND, MOST_AROUND
 from query_api.routes import (
     CONTEXT_PATH,
     EVENT_PATH,
     EXPLAIN_PATH,
+    FACETS_PATH,
+    FIELDS_PATH,
     HISTOGRAM_PATH,
     LAG_PATH,
     METRICS_PATH,
@@ -78,6 +83,10 @@ def _paths(max_offset: int) -> dict[str, _Described]:
         TOP_PATH: _route(
             "events", "The most frequent values of a field", _TOP_TEXT, TOP, [*narrowing, _field(), _values()]
         ),
+        FIELDS_PATH: _route("events", "The fields that events have", FIELDS_TEXT, FIELDS, narrowing + fields_asked()),
+        FACETS_PATH: _route(
+            "events", "The most frequent values of several fields", FACETS_TEXT, FACETS, narrowing + facets_asked()
+        ),
         EXPLAIN_PATH: _route(
             "events", "How a filter is understood, and what it costs", _EXPLAIN_TEXT, EXPLAIN, narrowing
         ),
@@ -118,8 +127,9 @@ _HISTOGRAM_TEXT: Final = (
 _TOP_TEXT: Final = (
     "Values as text; of a list each element counts, objects have none. `distinct` says how many values there are, "
     "`total` how often they were met. Of severity and source from counts, and exact. Of attributes, or with a `q` that "
-    "only events can answer, they are counted one by one as in a histogram; `is_exact` is false where there were too "
-    "many values to keep them all, so that rare ones may be missing."
+    "only events can answer, they are counted one by one as in a histogram. `is_exact` is false where there were too "
+    "many values, or values too long, to keep them all: `forgotten` of `total` are then in none of the counts, each of "
+    "which may be too low by at most `undercount_at_most`, and `distinct` is a lower bound."
 )
 _EXPLAIN_TEXT: Final = (
     "Nothing is searched. `query` is the filter as it was understood, written in full. A filter of severities and "

@@ -231,11 +231,11 @@ def read_top_request(query: bytes) -> TopRequest:
     """The values of a field that are asked for. Raises Problem."""
     values = read_query(query, TOP_PARAMETERS)
     limit = read_count(values, "limit", DEFAULT_VALUES, 1, MOST_VALUES)
-    return TopRequest(read_filter(values), _field(values), limit)
+    return TopRequest(read_filter(values), read_field(values.get("field", "")), limit)
 
 
-def _field(values: Mapping[str, str]) -> TopField:
-    name = values.get("field", "")
+def read_field(name: str, parameter: str = "field") -> TopField:
+    """The field of this name. Raises Problem."""
     if name in _SERIES:
         return _SERIES[name]
     try:
@@ -243,7 +243,7 @@ def _field(values: Mapping[str, str]) -> TopField:
     except FilterError:
         found = EVERYTHING
     if not isinstance(found, Field) or not isinstance(found.place, Attribute) or found.test != Exists():
-        raise refuse("field", "severity, source or an attribute such as user.name", name or None)
+        raise refuse(parameter, "severity, source or an attribute such as user.name", name or None)
     return found.place
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -19,6 +19,8 @@ from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopVa
 from query_api.aggregation_scan import HistogramScan, TopScan
 from query_api.context_search import find_side
 from query_api.context_sql import Side
+from query_api.fields import Facets, FacetsRequest, Fields, FieldsRequest
+from query_api.fields_scan import FacetsScan, FieldsScan
 from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
 from query_api.page_search import below_cursor, event_of, find_newest, find_page, stored_until_of
@@ -35,7 +37,7 @@ from query_api.reading import (
     StoreBusyError,
     StoredPosition,
 )
-from query_api.scan import DEFAULT_POLICY, Scan, ScanPolicy
+from query_api.scan import DEFAULT_POLICY, Found, Scan, ScanPolicy, Search
 from query_api.scan_windows import ScanWindows
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
@@ -45,7 +47,6 @@ from query_api.timeline import Window, days_of, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
-Found = TypeVar("Found", covariant=True)  # noqa: PLC0105 - what a search finds
 Figures = tuple[int, Sequence[ProcessFigures]]
 # Hours with more events are priced by their minutes.
 _PRICED_BY_MINUTES: Final = 100_000
@@ -73,18 +74,6 @@ def _counters(row: Mapping[str, Any]) -> Counters:
     """What a process counted that its role's row does not hold already."""
     counters: Counters = orjson.loads(row["counters"])
     return counters if row["folded"] is None else combined(counters, orjson.loads(row["folded"]), sign=-1)
-
-
-class Search(Protocol[Found]):
-    """One that looks at events slice by slice, and has found something also where it is broken off."""
-
-    async def look(self, snapshot: Snapshot, windows: list[Window]) -> bool:
-        """Looks at a slice; whether that is enough."""
-        ...
-
-    def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> Found:
-        """What it has; before `unseen_until` it has not looked."""
-        ...
 
 
 class PostgresReader:
@@ -159,6 +148,14 @@ class PostgresReader:
             rows = await snapshot.fetch(aggregation_sql.top(request, request.field))
         distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
         return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, until)
+
+    async def fields(self, request: FieldsRequest) -> Fields:
+        """The fields that events have."""
+        return await self._looked(FieldsScan(request), request.filter)
+
+    async def facets(self, request: FacetsRequest) -> Facets:
+        """The most frequent values of several fields."""
+        return await self._looked(FacetsScan(request), request.filter)
 
     async def _looked(self, search: Search[Found], wanted: SearchFilter, within: Window | None = None) -> Found:
         """Searches in one snapshot; one that took too long has found what it has found, once a slice was done."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,6 +69,13 @@ class PostgresSnapshot:
         rows = await self._connection.fetch(statement.text, *statement.arguments)
         self.was_answered = True
         return rows
+
+    async def portions(self, statement: Statement, rows: int) -> AsyncGenerator[Sequence[Any]]:
+        """The rows of one statement, so many at a time; inside a transaction."""
+        cursor = await self._connection.cursor(statement.text, *statement.arguments)
+        while found := await cursor.fetch(rows):
+            self.was_answered = True
+            yield found
 
     async def execute(self, statement: Statement) -> None:
         """One statement whose rows are of no interest."""

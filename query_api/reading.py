@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.fields import Facets, FacetsRequest, Fields, FieldsRequest
 from query_api.positions import StoredUntil
 from query_api.search import PageRequest, SearchFilter
 
@@ -156,6 +157,14 @@ class EventReader(Protocol):
 
     async def top(self, request: TopRequest) -> TopValues:
         """The values of a field that most events have."""
+        ...
+
+    async def fields(self, request: FieldsRequest) -> Fields:
+        """The fields that events have."""
+        ...
+
+    async def facets(self, request: FacetsRequest) -> Facets:
+        """The most frequent values of several fields."""
         ...
 
     async def price(self, wanted: SearchFilter) -> Price:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 from query_api.answers import json_body, metrics_body
 from query_api.completeness import Lag
+from query_api.fields_parameters import read_facets_request, read_fields_question
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
@@ -38,6 +39,8 @@ QUERY_PATH: Final = "/api/v1/logs/query"
 RECENT_PATH: Final = "/api/v1/logs/recent"
 HISTOGRAM_PATH: Final = "/api/v1/logs/histogram"
 TOP_PATH: Final = "/api/v1/logs/top"
+FIELDS_PATH: Final = "/api/v1/logs/fields"
+FACETS_PATH: Final = "/api/v1/logs/facets"
 EXPLAIN_PATH: Final = "/api/v1/logs/explain"
 EVENT_PATH: Final = "/api/v1/logs/{id}"
 CONTEXT_PATH: Final = "/api/v1/logs/{id}/context"
@@ -92,6 +95,8 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
         RECENT_PATH: ("recent", lambda asked: service.recent(read_recent_request(_query(asked)))),
         HISTOGRAM_PATH: ("histogram", lambda asked: service.histogram(read_histogram_request(_query(asked)))),
         TOP_PATH: ("top", lambda asked: service.top(read_top_request(_query(asked)))),
+        FIELDS_PATH: ("fields", lambda asked: service.fields(read_fields_question(_query(asked)))),
+        FACETS_PATH: ("facets", lambda asked: service.facets(read_facets_request(_query(asked)))),
         EXPLAIN_PATH: ("explain", lambda asked: service.explain(read_stats_filter(_query(asked)))),
         EVENT_PATH: ("event", event),
         CONTEXT_PATH: ("context", context),

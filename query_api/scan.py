@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from query_api import scan_sql
+from query_api.positions import StoredUntil
 from query_api.scan_windows import ScanWindows
 from query_api.search import SearchFilter
-from query_api.snapshot import Snapshot
+from query_api.snapshot import Snapshot, StreamingSnapshot
 from query_api.timeline import Window
 
+Found = TypeVar("Found", covariant=True)  # noqa: PLC0105 - what a search finds
 # The first slice may be of large events, or of a costly expression; then they grow as they prove quick.
 _FIRST_ROWS: Final = 2_000
 _MOST_ROWS: Final = 200_000
@@ -32,6 +34,18 @@ class ScanPolicy:
 
 
 DEFAULT_POLICY: Final = ScanPolicy()
+
+
+class Search(Protocol[Found]):
+    """One that looks at events slice by slice, and has found something also where it is broken off."""
+
+    async def look(self, snapshot: StreamingSnapshot, windows: list[Window]) -> bool:
+        """Looks at a slice; whether that is enough."""
+        ...
+
+    def found(self, stored_until_us: StoredUntil, unseen_until: datetime | None) -> Found:
+        """What it has; before `unseen_until` it has not looked."""
+        ...
 
 
 class Scan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -15,6 +15,9 @@ from query_api import answers
 from query_api.aggregation import HistogramRequest, TopRequest
 from query_api.aggregation_answers import histogram_body, top_body
 from query_api.completeness import Completeness, Lag
+from query_api.fields import FacetsRequest, FieldsRequest
+from query_api.fields_answers import facets_body, fields_body, fields_with_prefix
+from query_api.fields_parameters import FieldsQuestion
 from query_api.page_cache import Made, PageCache
 from query_api.parameters import ContextRequest, RecentRequest
 from query_api.positions import StoredUntil
@@ -28,7 +31,7 @@ from threatlog.process.problems import Problem
 # for its last events must not be given the same answer for the whole of `cache.ttl`.
 SETTLED_AFTER: Final = timedelta(seconds=60)
 # Counted up when what is kept under a key changes its form: processes of two versions share one Redis for a while.
-_KEPT_FORM: Final = 3
+_KEPT_FORM: Final = 4
 
 
 class LagView(Protocol):
@@ -93,6 +96,29 @@ class QueryService:
 
         return answers.marked(await self.cache.answer(_key("top", request), make), self.lag.lag())
 
+    async def fields(self, question: FieldsQuestion) -> bytes:
+        """The fields of events. All of them are kept, so that whoever types a name has them searched once."""
+        request = question.request
+
+        async def make() -> Made:
+            found = await self.events.fields(request)
+            complete = self.lag.completeness(found.stored_until_us)
+            return Made(fields_body(request, found, complete), _is_closed(complete, request.filter.end))
+
+        answer = await self.cache.answer(_key("fields", request), make)
+        body = fields_with_prefix(answer.body, question.prefix, question.limit)
+        return answers.marked(replace(answer, body=body), self.lag.lag())
+
+    async def facets(self, request: FacetsRequest) -> bytes:
+        """The most frequent values of several fields."""
+
+        async def make() -> Made:
+            found = await self.events.facets(request)
+            complete = self.lag.completeness(found.stored_until_us)
+            return Made(facets_body(request, found, complete), _is_closed(complete, request.filter.end))
+
+        return answers.marked(await self.cache.answer(_key("facets", request), make), self.lag.lag())
+
     async def explain(self, wanted: SearchFilter) -> bytes:
         """How a filter is understood, and what answering it costs."""
         price = await self.events.price(wanted)
@@ -142,6 +168,9 @@ def _is_closed(complete: Completeness, end: datetime) -> bool:
     return complete.complete_until is not None and complete.complete_until >= end + SETTLED_AFTER
 
 
-def _key(kind: str, question: PageRequest | SearchFilter | HistogramRequest | TopRequest) -> str:
+_Question = PageRequest | SearchFilter | HistogramRequest | TopRequest | FieldsRequest | FacetsRequest
+
+
+def _key(kind: str, question: _Question) -> str:
     digest = hashlib.blake2b(f"{kind} {question!r}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return f"{_KEPT_FORM}:{digest}"

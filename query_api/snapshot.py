@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from query_api.statement import Statement
@@ -14,3 +14,11 @@ class Snapshot(Protocol):
     """Runs statements that all see the same state."""
 
     async def fetch(self, statement: Statement) -> Sequence[Row]: ...
+
+
+class StreamingSnapshot(Snapshot, Protocol):
+    """One that also gives rows a few at a time, where all of them would need too much memory."""
+
+    def portions(self, statement: Statement, rows: int) -> AsyncGenerator[Sequence[Row]]:
+        """The rows of a statement, so many at a time."""
+        ...

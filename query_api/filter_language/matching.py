@@ -38,6 +38,7 @@ from query_api.filter_language.regular_expressions import RegularExpression, wri
 from query_api.filter_language.values import (
     ADDRESS,
     ORDER,
+    NumberText,
     folded,
     number,
     plain_number,
@@ -45,13 +46,9 @@ from query_api.filter_language.values import (
     words_pattern,
 )
 
+# Only where the backslash is not itself escaped.
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _PLACE: Final = re.compile(r"-?[0-9]{1,9}")
-
-
-class _Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,12 @@ def attributes_of(encoded: str | None) -> object:
     """The attributes of an event, for a Candidate. What a text cannot hold in PostgreSQL is another character."""
     if encoded is None:
         return None
-    return json.loads(encoded, parse_int=_Number, parse_float=_Number)
+    return json.loads(without_nul(encoded), parse_int=NumberText, parse_float=NumberText)
+
+
+def without_nul(encoded: str) -> str:
+    """JSON with another character for each escaped 0, as the SQL of filters has it, also in keys."""
+    return _NUL.sub(r"\1\\ufffd", encoded) if "\\u0000" in encoded else encoded
 
 
 def matches(expression: Expression, event: Candidate) -> bool:
@@ -96,17 +98,17 @@ def matches(expression: Expression, event: Candidate) -> bool:
 
 def texts_at(path: tuple[str, ...], event: Candidate) -> list[str]:
     """The values of an attribute as text: itself, or the elements of a list."""
-    return list(_scalars(_at(path, event.attributes)))
+    return list(scalars(value_at(path, event.attributes)))
 
 
 def _holds(place: Source | Attribute, test: Test, event: Candidate) -> bool:
-    found = event.source if isinstance(place, Source) else _at(place.path, event.attributes)
+    found = event.source if isinstance(place, Source) else value_at(place.path, event.attributes)
     if isinstance(test, Exists):
         return found is not None
-    return any(_satisfies(text, test) for text in _scalars(found))
+    return any(_satisfies(text, test) for text in scalars(found))
 
 
-def _at(path: tuple[str, ...], found: object) -> object:
+def value_at(path: tuple[str, ...], found: object) -> object:
     """As PostgreSQL's #>: keys of objects, and places in lists, counted from the end where negative."""
     for key in path:
         if isinstance(found, dict):
@@ -118,15 +120,17 @@ def _at(path: tuple[str, ...], found: object) -> object:
     return found
 
 
-def _scalars(found: object) -> Iterator[str]:
-    """The texts to test: the value itself, or those in a list."""
+def scalars(found: object) -> Iterator[str]:
+    """The value itself as text, or those in a list; objects have none."""
     for value in found if isinstance(found, list) else [found]:
         if isinstance(value, bool):
             yield "true" if value else "false"
-        elif isinstance(value, _Number):
+        elif isinstance(value, NumberText):
             yield value
         elif isinstance(value, str):
             yield value.replace("\0", "\ufffd")
+        elif isinstance(value, int):
+            yield str(value)
 
 
 def _satisfies(text: str, test: Test) -> bool:

@@ -32,6 +32,12 @@ ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
 _CAPITALS: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
+class NumberText(str):
+    """A number of JSON as it was written."""
+
+    __slots__ = ()
+
+
 def folded(text: str) -> str:
     """Small letters for the capitals of ASCII, as PostgreSQL's lower() with COLLATE "C"; no other ones."""
     return text.translate(_CAPITALS)

@@ -11,12 +11,14 @@ from uuid import UUID
 import msgspec
 
 from ingest_gateway.contract import EPOCH, SEVERITIES, SEVERITY_CODES
-from query_api.aggregation import MOST_SERIES, Histogram, HistogramRequest, TopRequest, TopValues
+from query_api.aggregation import MOST_SERIES, Histogram, HistogramRequest, TopField, TopRequest, TopValues
+from query_api.fields import USUAL_ATTRIBUTES, Facets, FacetsRequest, Fields, FieldsRequest, Looked
 from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.matching import Candidate, attributes_of, matches, texts_at
 from query_api.positions import StoredUntil
 from query_api.reading import Counts, EventContext, EventPage, LoggedEvent, Price
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
+from tests.fakes.plain_fields import facet_of, names_of
 
 
 class MemoryReader:
@@ -123,6 +125,20 @@ class MemoryReader:
                 values[SEVERITY_CODES[event.severity] if request.field == "severity" else event.source] += 1
         ranked = sorted(values.items(), key=lambda item: (-item[1], str(item[0])))
         return TopValues(ranked[: request.limit], len(ranked), values.total(), self.stored_until_us)
+
+    async def fields(self, request: FieldsRequest) -> Fields:
+        """The fields."""
+        found = self._matching(request.filter)
+        names = names_of([_candidate(event).attributes for event in found])
+        return Fields(names, len(found), Looked(len(found), 0, True, None), self.stored_until_us)
+
+    async def facets(self, request: FacetsRequest) -> Facets:
+        """The values of several fields."""
+        found = [_candidate(event) for event in self._matching(request.filter)]
+        names = names_of([event.attributes for event in found])
+        usual: tuple[TopField, ...] = ("severity", "source", *(name.attribute for name in names[:USUAL_ATTRIBUTES]))
+        facets = [facet_of(found, field, request.values) for field in request.fields or usual]
+        return Facets(facets, Looked(len(found), 0, True, None), self.stored_until_us)
 
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs."""

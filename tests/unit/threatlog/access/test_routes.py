@@ -36,6 +36,8 @@ LISTED = {
         "GET /api/v1/logs/{id}/context": {"query"},
         "GET /api/v1/logs/histogram": {"query"},
         "GET /api/v1/logs/top": {"query"},
+        "GET /api/v1/logs/fields": {"query"},
+        "GET /api/v1/logs/facets": {"query"},
         "GET /api/v1/logs/explain": {"query"},
         "GET /api/v1/stats": {"query"},
         "GET /api/v1/metrics": {"query", "metrics"},

@@ -34,10 +34,11 @@ CLIENT_FILES = {
     ("query_api", "redis"): "query_api/redis_reader.py",
     ("loadgen", "aiokafka"): "loadgen/kafka_sender.py",
     ("loadgen", "asyncpg"): "loadgen/postgres_rows.py",
+    ("threatlog", "httpx"): "threatlog/search/query_api.py",
     ("threatlog", "aiokafka"): "threatlog/topics.py",
     ("threatlog", "asyncpg"): "threatlog/access/postgres_keys.py",
 }
-CLIENTS = frozenset({"aiokafka", "asyncpg", "faust", "kafka", "mode", "psycopg", "redis", "yoyo"})
+CLIENTS = frozenset({"aiokafka", "asyncpg", "faust", "httpx", "kafka", "mode", "psycopg", "redis", "yoyo"})
 
 VAGUE_NAMES = frozenset({"util", "utils", "helper", "helpers", "common", "manager", "managers"})
 

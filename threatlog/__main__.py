@@ -45,7 +45,13 @@ def _dead_letters() -> click.Command:
     return dead_letters
 
 
-_LATER: Final = {"audit": _audit, "dead-letters": _dead_letters, "keys": _keys}
+def _search() -> click.Command:
+    from threatlog.search_command import search
+
+    return search
+
+
+_LATER: Final = {"audit": _audit, "dead-letters": _dead_letters, "keys": _keys, "search": _search}
 
 
 @click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,9 +18,9 @@ from threatlog.access.audit import AuditEntry, RecordedEntry, operator
 from threatlog.access.caller import Caller, Quota, Scope
 from threatlog.access.key_table import StoredKey
 from threatlog.access.postgres_keys import KeysUnavailableError, PostgresKeys, UnknownKeyError
+from threatlog.durations import duration
 from threatlog.process.exit_codes import EXIT_CONFIGURATION, EXIT_TRY_LATER
 from threatlog.process.load_settings import SettingsError, load_settings
-from threatlog.process.setting_types import duration_s
 
 _MAX_NAME_CHARS = 100
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class _Duration(click.ParamType):
             return value
         text = str(value)
         try:
-            found = timedelta(days=float(text[:-1])) if text.endswith("d") else timedelta(seconds=duration_s(text))
+            found = duration(text)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is no duration such as 90d, 24h or 30m", param, ctx)
         if not timedelta(0) <= found <= timedelta(days=3650):

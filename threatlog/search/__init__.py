@@ -1,0 +1,1 @@
+"""Finds events from the terminal, over HTTP of the query API."""

@@ -109,6 +109,7 @@ async def _open_clients(settings: Settings) -> _Clients:
             settings.kafka.topic,
             ReaderMemory.empty(time.monotonic),
             ScanPolicy(settings.query.search_budget, timeout_s),
+            _now,
         ),
         RedisReader(
             connect(settings.redis),

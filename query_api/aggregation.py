@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
+from ingest_gateway.contract import LATEST
 from query_api.filter_language.expressions import Attribute
 from query_api.positions import StoredUntil
 from query_api.search import SearchFilter
@@ -33,11 +34,11 @@ class HistogramRequest:
     interval: timedelta
     by: SeriesKey
 
-    def cut(self) -> list[Piece]:
+    def cut(self, latest: datetime = LATEST) -> list[Piece]:
         """The pieces that its counts are made of: an hour may be counted as one only where intervals are of hours."""
         wanted = self.filter
         whole_hours = self.interval % HOUR == timedelta()
-        return pieces(wanted.start, wanted.end) if whole_hours else minute_pieces(wanted.start, wanted.end)
+        return (pieces if whole_hours else minute_pieces)(wanted.start, wanted.end, latest)
 
 
 @dataclass(frozen=True, slots=True)

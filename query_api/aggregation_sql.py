@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
+from ingest_gateway.contract import LATEST
 from query_api.aggregation import MOST_SERIES, HistogramRequest, SeriesKey, TopField, TopRequest
 from query_api.filter_language.compiled import values_of
 from query_api.filter_language.expressions import Attribute
@@ -14,16 +16,16 @@ from query_api.scan_sql import found_within
 from query_api.search import SearchFilter
 from query_api.sql import counted, in_interval
 from query_api.statement import Arguments, Statement
-from query_api.timeline import Window, pieces
+from query_api.timeline import Piece, Window
 
 # Of one slice; more distinct values than these are not brought here.
 MOST_SLICE_VALUES: Final = 20_000
 
 
-def histogram(request: HistogramRequest) -> Statement:
+def histogram(request: HistogramRequest, latest: datetime = LATEST) -> Statement:
     """Rows (t, key, n) from counts. By source the largest have rows of their own, all others the key null."""
     arguments = Arguments()
-    cells = counted(arguments, request.filter, request.cut(), request.by, interval=request.interval)
+    cells = counted(arguments, request.filter, request.cut(latest), request.by, interval=request.interval)
     if request.by == "severity":
         key, ranked = "severity", ""
     else:
@@ -46,11 +48,10 @@ def histogram_within(request: HistogramRequest, windows: Sequence[Window]) -> St
     return arguments.statement(f"SELECT t, key, count(*) AS n FROM {found} GROUP BY t, key")
 
 
-def top(request: TopRequest, field: SeriesKey) -> Statement:
+def top(request: TopRequest, field: SeriesKey, cut: Sequence[Piece]) -> Statement:
     """Rows (value, n, distinct_values, total) from counts, largest first."""
     arguments = Arguments()
-    wanted = request.filter
-    cells = counted(arguments, wanted, pieces(wanted.start, wanted.end), field)
+    cells = counted(arguments, request.filter, cut, field)
     return arguments.statement(
         f"SELECT {field} AS value, sum(n)::bigint AS n, count(*) OVER () AS distinct_values,"
         f" (sum(sum(n)) OVER ())::bigint AS total FROM ({cells}) AS cells GROUP BY {field} HAVING sum(n) > 0"

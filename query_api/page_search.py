@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ingest_gateway.contract import EARLIEST, SEVERITIES
+from ingest_gateway.contract import EARLIEST, LATEST, SEVERITIES
 from query_api import sql
 from query_api.positions import StoredUntil
 from query_api.reading import EventPage, LoggedEvent
@@ -25,7 +25,11 @@ _LOOKED_BACK: Final = (timedelta(days=1), timedelta(days=8), timedelta(days=64))
 
 
 async def find_page(
-    snapshot: Snapshot, request: PageRequest, topic: str, source_indexed: Sequence[Window] = ()
+    snapshot: Snapshot,
+    request: PageRequest,
+    topic: str,
+    source_indexed: Sequence[Window] = (),
+    latest: datetime = LATEST,
 ) -> EventPage:
     """The page, its exact total and the stored positions, of one snapshot.
 
@@ -35,8 +39,9 @@ async def find_page(
     3. The rows, of these stretches only.
 
     `source_indexed` are the times of partitions with an index by source; they make it quicker and find the same.
+    After `latest` hardly anything happened.
     """
-    total, stored_until = await _total(snapshot, request, topic)  # 1
+    total, stored_until = await _total(snapshot, request, topic, latest)  # 1
     if total == 0 and request.cursor is None:
         return EventPage(0, (), has_more=False, stored_until_us=stored_until)
     statement = sql.page(request)
@@ -70,12 +75,14 @@ def found_in(rows: Sequence[Row]) -> int:
     return rows[0]["found"] if rows else 0
 
 
-async def _total(snapshot: Snapshot, request: PageRequest, topic: str) -> tuple[int | None, StoredUntil]:
+async def _total(
+    snapshot: Snapshot, request: PageRequest, topic: str, latest: datetime
+) -> tuple[int | None, StoredUntil]:
     if request.cursor is not None:
         (row,) = await snapshot.fetch(sql.stored_until(topic))
         return request.cursor.total, stored_until_of(row)
     wanted = request.filter
-    (row,) = await snapshot.fetch(sql.total(wanted, pieces(wanted.start, wanted.end), topic))
+    (row,) = await snapshot.fetch(sql.total(wanted, pieces(wanted.start, wanted.end, latest), topic))
     return row["total"], stored_until_of(row)
 
 

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
-from ingest_gateway.contract import EPOCH, SEVERITIES
+from ingest_gateway.contract import EPOCH
 from query_api import aggregation_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
@@ -42,7 +42,9 @@ from query_api.scan_windows import ScanWindows
 from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
 from query_api.single_flight import SingleFlight
 from query_api.snapshot import Snapshot
+from query_api.source_counts import find_stats, find_top
 from query_api.source_indexed import SourceIndexed
+from query_api.source_memory import SourceMemory
 from query_api.timeline import Window, days_of, pieces
 from stream_app.contract import Counters, combined
 
@@ -61,13 +63,14 @@ class ReaderMemory:
 
     absent_ids: AbsentIds
     source_indexed: SourceIndexed
+    sources: SourceMemory
     figures: SingleFlight[str, Figures]
     now_s: Callable[[], float]
 
     @classmethod
     def empty(cls, now_s: Callable[[], float]) -> ReaderMemory:
         """Nothing yet; with a clock that only grows."""
-        return cls(AbsentIds(now_s), SourceIndexed(now_s), SingleFlight(now_s), now_s)
+        return cls(AbsentIds(now_s), SourceIndexed(now_s), SourceMemory(now_s), SingleFlight(now_s), now_s)
 
 
 def _counters(row: Mapping[str, Any]) -> Counters:
@@ -80,7 +83,12 @@ class PostgresReader:
     """EventReader, FiguresStore and PositionReader."""
 
     def __init__(
-        self, connections: Connections, topic: str, memory: ReaderMemory, scanning: ScanPolicy = DEFAULT_POLICY
+        self,
+        connections: Connections,
+        topic: str,
+        memory: ReaderMemory,
+        scanning: ScanPolicy = DEFAULT_POLICY,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._connections = connections
         self._queries = connections.queries
@@ -91,6 +99,8 @@ class PostgresReader:
         self._figures = memory.figures
         self._now_s = memory.now_s
         self._scanning = scanning
+        self._sources = memory.sources
+        self._now = now
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
@@ -98,28 +108,19 @@ class PostgresReader:
             return await self._looked(PageScan(request), request.filter, below_cursor(request))
         async with self._queries.snapshot() as snapshot:
             indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
-            return await find_page(snapshot, request, self._topic, indexed)
+            return await find_page(snapshot, request, self._topic, indexed, self._now())
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
         if wanted.reads_events:
             return await self._looked(CountScan(wanted), wanted)
         async with self._queries.snapshot() as snapshot:
-            rows = await snapshot.fetch(sql.stats(wanted, pieces(wanted.start, wanted.end), self._topic))
-        (everything,) = (row for row in rows if row["kind"] == "all")
-        severities = {SEVERITIES[row["severity"]]: row["n"] for row in rows if row["kind"] == "severity"}
-        return Counts(
-            total=everything["n"],
-            by_severity={name: severities.get(name, 0) for name in reversed(SEVERITIES)},
-            by_source={row["source"]: row["n"] for row in rows if row["kind"] == "source"},
-            sources=everything["sources"],
-            stored_until_us=stored_until_of(everything),
-        )
+            return await find_stats(snapshot, wanted, self._topic, self._sources, self._now())
 
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs, by the counts."""
         everything, of_counts = SearchFilter(wanted.start, wanted.end), wanted.of_counts()
-        cut = pieces(wanted.start, wanted.end)
+        cut = pieces(wanted.start, wanted.end, self._now())
         windows = ScanWindows(wanted, Window(wanted.start, wanted.end), lambda: _PRICED_BY_MINUTES)
         ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot() as snapshot:
@@ -136,7 +137,7 @@ class PostgresReader:
             return await self._looked(HistogramScan(request), request.filter)
         async with self._queries.snapshot() as snapshot:
             until = await self._stored_until(snapshot)
-            rows = await snapshot.fetch(aggregation_sql.histogram(request))
+            rows = await snapshot.fetch(aggregation_sql.histogram(request, self._now()))
         return Histogram({(row["t"], row["key"]): row["n"] for row in rows}, until)
 
     async def top(self, request: TopRequest) -> TopValues:
@@ -144,10 +145,7 @@ class PostgresReader:
         if isinstance(request.field, Attribute) or request.filter.reads_events:
             return await self._looked(TopScan(request), request.filter)
         async with self._queries.snapshot() as snapshot:
-            until = await self._stored_until(snapshot)
-            rows = await snapshot.fetch(aggregation_sql.top(request, request.field))
-        distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
-        return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, until)
+            return await find_top(snapshot, request, request.field, self._topic, self._sources, self._now())
 
     async def fields(self, request: FieldsRequest) -> Fields:
         """The fields that events have."""

@@ -253,6 +253,19 @@ def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     )
 
 
+def severities(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
+    """The same without sources."""
+    arguments = Arguments()
+    cells = counted(arguments, wanted, cut, "severity")
+    return arguments.statement(
+        f"WITH cells AS MATERIALIZED ({cells}) "
+        "SELECT 'all' AS kind, NULL::smallint AS severity, coalesce(sum(n), 0)::bigint AS n, NULL::bigint AS sources, "
+        f"{_stored_until(arguments, topic)} FROM cells "
+        "UNION ALL SELECT 'severity', severity, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
+        "HAVING sum(n) > 0"
+    )
+
+
 def positions(topic: str) -> Statement:
     """Each partition's position, its worker, and how long ago that worker was heard of, by the database's clock."""
     return Statement(

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from ingest_gateway.contract import LATEST
+
 HOUR: Final = timedelta(hours=1)
 MINUTE: Final = timedelta(minutes=1)
 
@@ -38,23 +40,24 @@ class Window:
     end: datetime
 
 
-def pieces(start: datetime, end: datetime) -> list[Piece]:
+def pieces(start: datetime, end: datetime, latest: datetime = LATEST) -> list[Piece]:
     """The pieces whose signed counts add up to `start <= ts < end` exactly.
 
     Both ends go to their nearest hour, from there to their nearest minute, from there to themselves: so at most half an
-    hour of minutes and half a minute of rows is read at each end. Counts outside the range cancel out. The nearest hour
-    never lies more than half an hour outside, which is also why events a little in the future may be read.
+    hour of minutes and half a minute of rows is read at each end. Counts outside the range cancel out. After `latest`
+    hardly anything has happened yet: up to the end of that hour, or minute, it is as near as `latest` is. So a range
+    that ends now needs neither the minutes of this hour nor the rows of this minute, the most there are.
     """
-    return [piece for piece in _signed(start, end) if piece.start < piece.end]
+    return [piece for piece in _signed(start, end, latest) if piece.start < piece.end]
 
 
-def minute_pieces(start: datetime, end: datetime) -> list[Piece]:
+def minute_pieces(start: datetime, end: datetime, latest: datetime = LATEST) -> list[Piece]:
     """The same of minutes and rows alone: each piece lies in the minute that its events are in."""
-    return [piece for piece in _signed_minutes(start, end) if piece.start < piece.end]
+    return [piece for piece in _signed_minutes(start, end, latest) if piece.start < piece.end]
 
 
-def _signed_minutes(start: datetime, end: datetime) -> Iterator[Piece]:
-    start_minute, end_minute = _nearest(start, MINUTE), _nearest(end, MINUTE)
+def _signed_minutes(start: datetime, end: datetime, latest: datetime) -> Iterator[Piece]:
+    start_minute, end_minute = _nearest(start, MINUTE, latest), _nearest(end, MINUTE, latest)
     yield Piece(Level.MINUTES, start_minute, end_minute)
     yield from _edges(start, end, start_minute, end_minute)
 
@@ -68,9 +71,9 @@ def _edges(start: datetime, end: datetime, start_minute: datetime, end_minute: d
         yield Piece(Level.ROWS, start, end)
 
 
-def _signed(start: datetime, end: datetime) -> Iterator[Piece]:
-    start_hour, end_hour = _nearest(start, HOUR), _nearest(end, HOUR)
-    start_minute, end_minute = _nearest(start, MINUTE), _nearest(end, MINUTE)
+def _signed(start: datetime, end: datetime, latest: datetime) -> Iterator[Piece]:
+    start_hour, end_hour = _nearest(start, HOUR, latest), _nearest(end, HOUR, latest)
+    start_minute, end_minute = _nearest(start, MINUTE, latest), _nearest(end, MINUTE, latest)
     if start_hour < end_hour:
         yield Piece(Level.HOURS, start_hour, end_hour)
         yield from _between(Level.MINUTES, start_hour, start_minute, is_before=False)
@@ -86,9 +89,11 @@ def _between(level: Level, rounded: datetime, exact: datetime, *, is_before: boo
     yield Piece(level, first, last, is_added=is_before == (rounded < exact))
 
 
-def _nearest(moment: datetime, step: timedelta) -> datetime:
+def _nearest(moment: datetime, step: timedelta, latest: datetime) -> datetime:
+    """The hour or minute next to it with the less in between."""
     floor = floor_to(moment, step)
-    return floor + step if moment - floor > step / 2 else floor
+    until_next = min(floor + step, max(latest, moment)) - moment
+    return floor + step if moment - floor > until_next else floor
 
 
 def floor_to(moment: datetime, step: timedelta) -> datetime:

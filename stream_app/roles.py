@@ -29,7 +29,7 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "log_word_filters": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT",)},
     "dead_letters": {WRITER: ("SELECT", "INSERT")},
     "offset_gaps": {WRITER: ("SELECT", "INSERT")},
-    "retention_drops": {WRITER: ("SELECT",)},
+    "retention_drops": {WRITER: ("SELECT",), READER: ("SELECT",)},
     "process_metrics": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT", "INSERT", "UPDATE")},
     "process_metrics_folded": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT",)},
     "api_keys": _LOOK_UP_KEYS,

@@ -19,6 +19,7 @@ FOREIGN_IDS: Final = "log_foreign_ids"
 WORD_FILTERS: Final = "log_word_filters"
 DEAD_LETTERS: Final = "dead_letters"
 OFFSET_GAPS: Final = "offset_gaps"
+RETENTION_DROPS: Final = "retention_drops"  # the newest id changes whenever counts are lowered
 PROCESS_METRICS: Final = "process_metrics"
 PROCESS_METRICS_FOLDED: Final = "process_metrics_folded"  # how much of a process its role's row counts already
 

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query_api.timeline import HOUR, MINUTE, Level, Piece, Window, days_of, floor_to, joined, pieces
+from ingest_gateway.contract import LATEST
+from query_api.timeline import (
+    HOUR,
+    MINUTE,
+    Level,
+    Piece,
+    Window,
+    days_of,
+    floor_to,
+    joined,
+    minute_pieces,
+    pieces,
+)
 from tests.unit.query_api.builders import NOON, moment
 
 # To the tenth of a second over four hours, so that edges often meet hours and minutes.
@@ -23,11 +35,23 @@ def counted(events: list[datetime], piece: Piece) -> int:
     return found if piece.is_added else -found
 
 
-@given(st.lists(MOMENTS, max_size=60), MOMENTS, MOMENTS)
-def test_the_pieces_add_up_to_the_range(events: list[datetime], one: datetime, other: datetime) -> None:
+@given(st.lists(MOMENTS, max_size=60), MOMENTS, MOMENTS, st.one_of(st.just(LATEST), MOMENTS))
+def test_the_pieces_add_up_to_the_range(
+    events: list[datetime], one: datetime, other: datetime, latest: datetime
+) -> None:
+    """Also where events come from the future, after `latest`."""
     start, end = sorted((one, other + timedelta(seconds=0.1)))
     wanted = sum(start <= event < end for event in events)
-    assert sum(counted(events, piece) for piece in pieces(start, end)) == wanted
+    for cut in (pieces(start, end, latest), minute_pieces(start, end, latest)):
+        assert sum(counted(events, piece) for piece in cut) == wanted
+
+
+@given(MOMENTS, MOMENTS)
+def test_a_range_that_ends_now_reads_nothing_of_the_past_at_its_end(one: datetime, other: datetime) -> None:
+    """The newest minute may hold millions of rows."""
+    start, now = sorted((one, other + HOUR))
+    cut = pieces(start.replace(minute=0, second=0, microsecond=0), now, now)
+    assert all(piece.start >= now for piece in cut if piece.level is not Level.HOURS)
 
 
 @given(MOMENTS, MOMENTS)

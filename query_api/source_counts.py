@@ -1,0 +1,60 @@
+"""Answers how many events there are of each source, and of each severity, in a snapshot."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from heapq import nsmallest
+
+from ingest_gateway.contract import SEVERITIES
+from query_api import aggregation_sql, sql
+from query_api.aggregation import SeriesKey, TopRequest, TopValues
+from query_api.page_search import stored_until_of
+from query_api.reading import Counts
+from query_api.search import SearchFilter
+from query_api.snapshot import Snapshot
+from query_api.source_memory import SourceMemory
+from query_api.timeline import pieces
+
+
+async def find_stats(
+    snapshot: Snapshot, wanted: SearchFilter, topic: str, memory: SourceMemory, latest: datetime
+) -> Counts:
+    """Counts by severity and source, of a filter that counts can answer; after `latest` hardly anything happened."""
+    cut = pieces(wanted.start, wanted.end, latest)
+    by_source = await memory.by_source(snapshot, wanted, cut)
+    counting = sql.stats if by_source is None else sql.severities
+    rows = await snapshot.fetch(counting(wanted, cut, topic))
+    (everything,) = (row for row in rows if row["kind"] == "all")
+    severities = {SEVERITIES[row["severity"]]: row["n"] for row in rows if row["kind"] == "severity"}
+    sources = everything["sources"]
+    if by_source is None:
+        largest = {row["source"]: row["n"] for row in rows if row["kind"] == "source"}
+    else:
+        largest, sources = dict(_largest(by_source, sql.TOP_SOURCES)), len(by_source)
+    return Counts(
+        total=everything["n"],
+        by_severity={name: severities.get(name, 0) for name in reversed(SEVERITIES)},
+        by_source=largest,
+        sources=sources,
+        stored_until_us=stored_until_of(everything),
+    )
+
+
+async def find_top(
+    snapshot: Snapshot, request: TopRequest, field: SeriesKey, topic: str, memory: SourceMemory, latest: datetime
+) -> TopValues:
+    """The most frequent values of a field that counts know, of a filter that they can answer."""
+    wanted = request.filter
+    (positions,) = await snapshot.fetch(sql.stored_until(topic))
+    until = stored_until_of(positions)
+    cut = pieces(wanted.start, wanted.end, latest)
+    by_source = await memory.by_source(snapshot, wanted, cut) if field == "source" else None
+    if by_source is not None:
+        return TopValues(_largest(by_source, request.limit), len(by_source), sum(by_source.values()), until)
+    rows = await snapshot.fetch(aggregation_sql.top(request, field, cut))
+    distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
+    return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, until)
+
+
+def _largest(by_source: dict[str, int], most: int) -> list[tuple[str, int]]:
+    return nsmallest(most, by_source.items(), key=lambda item: (-item[1], item[0]))

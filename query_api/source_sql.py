@@ -1,0 +1,37 @@
+"""SQL of the counts of every source: of stretches of time, and what proves that those of before still hold."""
+
+# ruff: noqa: S608 - as in sql.py: only fixed fragments and names of the contract are put together.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from query_api.search import SearchFilter
+from query_api.sql import counted
+from query_api.statement import Arguments, Statement
+from query_api.timeline import Piece
+from stream_app.contract import COUNT_HOUR, RETENTION_DROPS, ROLLUP_TOTAL
+
+
+def by_source(wanted: SearchFilter, cut: Sequence[Piece]) -> Statement:
+    """Rows (source, n): the signed counts of these pieces, of every source that has any."""
+    arguments = Arguments()
+    cells = counted(arguments, wanted, cut, "source")
+    return arguments.statement(f"SELECT source, sum(n)::bigint AS n FROM ({cells}) AS cells GROUP BY source")
+
+
+def hours_now(whole_hours: Piece) -> Statement:
+    """One row: the hours with events, in hours since 1970, oldest first, and how many each has now.
+
+    `drops` and `started_us` are others where counts may have been lowered, by retention, or in a restored database:
+    while both are the same, counts only grow. `cells` is about how many severities of sources there are.
+    """
+    return Statement(
+        "SELECT array_agg(hour ORDER BY hour) AS hours, array_agg(n ORDER BY hour) AS counts,"
+        f" (SELECT coalesce(max(id), 0) FROM {RETENTION_DROPS}) AS drops,"
+        " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started_us,"
+        f" (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{ROLLUP_TOTAL}'::regclass) AS cells"
+        " FROM (SELECT (extract(epoch FROM bucket) / 3600)::bigint AS hour, sum(n)::bigint AS n"
+        f" FROM {COUNT_HOUR} WHERE bucket >= $1 AND bucket < $2 GROUP BY bucket) AS counted",
+        (whole_hours.start, whole_hours.end),
+    )

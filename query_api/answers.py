@@ -80,6 +80,8 @@ class ContextAnswer(msgspec.Struct, frozen=True):
     before: Sequence[LoggedEvent]
     event: LoggedEvent
     after: Sequence[LoggedEvent]
+    scanned_since: datetime | None
+    scanned_until: datetime | None
     complete_until: datetime | None
     incomplete_reason: str | None
     lag: Lag
@@ -178,7 +180,10 @@ def price_body(wanted: SearchFilter, price: Price, budget_s: float, complete: Co
 
 def context_body(event: LoggedEvent, context: EventContext, complete: Completeness, lag: Lag) -> bytes:
     """The JSON of an event and those around it."""
-    return _encode(ContextAnswer(context.before, event, context.after, complete.complete_until, complete.reason, lag))
+    scanned = context.scanned_since, context.scanned_until
+    return _encode(
+        ContextAnswer(context.before, event, context.after, *scanned, complete.complete_until, complete.reason, lag)
+    )
 
 
 def event_body(event: LoggedEvent, complete: Completeness, lag: Lag) -> bytes:

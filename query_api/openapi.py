@@ -149,7 +149,9 @@ _EVENT_TEXT: Final = (
 )
 _CONTEXT_TEXT: Final = (
     "The nearest events of the same source before and after it, oldest first, of a week to each side. The event itself "
-    "is found as at its own address."
+    "is found as at its own address. A source that logs rarely while others log much is looked for as long as a search "
+    "may take: where `scanned_since` is not null, there may be more before it, and after `scanned_until`, which "
+    "`/api/v1/logs/query` with that source finds."
 )
 _STATS_TEXT: Final = (
     "Exact. `by_source` has the 100 largest sources; `other` says how many more there are. With a `q` that only events "

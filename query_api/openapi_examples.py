@@ -20,6 +20,8 @@ CONTEXT: Final = {
     "before": [{**EVENT, "timestamp": "2026-11-24T10:15:29.118000Z", "message": "Connection from 203.0.113.7"}],
     "event": EVENT,
     "after": [],
+    "scanned_since": None,
+    "scanned_until": None,
     **_COMPLETE,
     "lag": _LAG_LINE,
 }

@@ -17,7 +17,7 @@ from query_api import aggregation_sql, sql
 from query_api.absent_ids import KEPT_S, AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
 from query_api.aggregation_scan import HistogramScan, TopScan
-from query_api.context_search import find_side
+from query_api.context_search import Pace, find_side
 from query_api.context_sql import Side
 from query_api.fields import Facets, FacetsRequest, Fields, FieldsRequest
 from query_api.fields_scan import FacetsScan, FieldsScan
@@ -222,13 +222,17 @@ class PostgresReader:
         return None, until
 
     async def context(self, event: LoggedEvent, before: int, after: int) -> EventContext:
-        """What its source logged around it."""
-        around = event.source, event.timestamp, event.id
+        """What its source logged around it; each side has half of the time that a search may take."""
+        around, budget_s = (event.source, event.timestamp, event.id), self._scanning.budget_s
         async with self._queries.snapshot() as snapshot:
             until = await self._stored_until(snapshot)
-            older = await find_side(snapshot, Side(*around, before, is_before=True))
-            newer = await find_side(snapshot, Side(*around, after, is_before=False))
-        return EventContext(older, newer, until)
+            indexed = await self._source_indexed.windows(snapshot)
+            began_s = self._now_s()
+            pace = Pace(lambda: self._now_s() - began_s >= budget_s / 2)
+            older = await find_side(snapshot, Side(*around, before, is_before=True), indexed, pace)
+            pace = Pace(lambda: self._now_s() - began_s >= budget_s)
+            newer = await find_side(snapshot, Side(*around, after, is_before=False), indexed, pace)
+        return EventContext(older.events, newer.events, until, older.unseen_from, newer.unseen_from)
 
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
         """The newest events that happened up to `latest`."""

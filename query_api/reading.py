@@ -82,11 +82,16 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class EventContext:
-    """Events of one source around one of them: on each side the nearest ones, oldest first."""
+    """Events of one source around one of them: on each side the nearest ones, oldest first.
+
+    Where looking took as long as it may, it was done back to `scanned_since`, and ahead to `scanned_until`.
+    """
 
     before: Sequence[LoggedEvent]
     after: Sequence[LoggedEvent]
     stored_until_us: StoredUntil
+    scanned_since: datetime | None = None
+    scanned_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,13 @@ async def test_the_events_around_one_are_of_its_source_and_the_nearest(
 ) -> None:
     tied = [logged_event(n, timestamp=moment(3600), source="a", message=f"tied {n}") for n in (101, 102, 103)]
     far = [logged_event(n, timestamp=moment(n * 4000), source="a") for n in range(1, 12)]
-    events = [*tied, *far, *(logged_event(n, source="b") for n in range(3590, 3610))]
+    # All hour long, so that in the hour and the minute of an event most of them are on its other side.
+    dense = [logged_event(n, timestamp=moment(n * 7), source="c") for n in range(500, 1000)]
+    events = [*tied, *far, *dense, *(logged_event(n, source="b") for n in range(3590, 3610))]
+    chosen = (tied[1], far[5], dense[30], dense[250], dense[499])
     async with subject.over(events) as reader:
-        found = [await reader.context(event, before, after) for event in (tied[1], far[5])]
-    plain = [await MemoryReader(events).context(event, before, after) for event in (tied[1], far[5])]
+        found = [await reader.context(event, before, after) for event in chosen]
+    plain = [await MemoryReader(events).context(event, before, after) for event in chosen]
     for one, other in zip(found, plain, strict=True):
         assert (one.before, one.after) == (other.before, other.after)
     assert (len(found[0].before), len(found[0].after)) == (min(before, 1), min(after, 12))

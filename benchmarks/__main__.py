@@ -20,6 +20,7 @@ NAMES = {
     "gateway": "benchmarks.gateway_run",
     "path": "benchmarks.path",
     "query": "benchmarks.query_run",
+    "analyst": "benchmarks.analyst_run",
     "connections": "benchmarks.connections",
 }
 VERSIONS = ("aiokafka", "asyncpg", "fastapi", "faust-streaming", "msgspec", "orjson", "redis", "uvicorn", "uvloop")

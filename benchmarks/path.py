@@ -64,7 +64,7 @@ def _load(stack: BenchStack, seconds: int, rate: int, batch: int, *extra: str) -
     return result
 
 
-def _processes(stack: BenchStack, children: dict[str, int]) -> dict[str, list[int]]:
+def processes_of(stack: BenchStack, children: dict[str, int]) -> dict[str, list[int]]:
     """The process ids of each part; PostgreSQL has one for each connection."""
     postgres = psutil.Process(stack.postgres.pid)
     return {name: [pid] for name, pid in children.items()} | {
@@ -74,7 +74,7 @@ def _processes(stack: BenchStack, children: dict[str, int]) -> dict[str, list[in
     }
 
 
-def _living_cpu_s(pids: list[int]) -> float:
+def living_cpu_s(pids: list[int]) -> float:
     """CPU seconds of those that still run; PostgreSQL's vacuum workers come and go."""
     total = 0.0
     for pid in pids:
@@ -90,11 +90,11 @@ def highest_rate(stack: BenchStack, seconds: int, children: dict[str, int], *, a
     """
     kind = "with attributes" if attributes else "without attributes"
     rows_before, _ = asyncio.run(_rows(stack))
-    processes = _processes(stack, children)
-    before = {name: _living_cpu_s(pids) for name, pids in processes.items()}
+    processes = processes_of(stack, children)
+    before = {name: living_cpu_s(pids) for name, pids in processes.items()}
     follower = StoredFollower(stack)
     result = _load(stack, seconds, 0, 1000, "--no-freshness", "--attributes" if attributes else "--no-attributes")
-    cpu = {name: _living_cpu_s(pids) - before[name] for name, pids in processes.items()}
+    cpu = {name: living_cpu_s(pids) - before[name] for name, pids in processes.items()}
     acknowledged = result["acked_events"]
     stored_after_s = follower.when_stored(acknowledged) - result["first_sent_unix_s"]
     rows, ids = asyncio.run(_rows(stack))

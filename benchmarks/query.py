@@ -110,12 +110,13 @@ def paths(rng: random.Random, wanted: dict[str, str], width: timedelta, end: dat
     made = []
     for _ in range(number):
         start = end - SPAN + timedelta(milliseconds=rng.randrange(int((SPAN - width) / timedelta(milliseconds=1))))
-        asked = {"start_time": _rfc3339(start), "end_time": _rfc3339(start + width), **wanted}
+        asked = {"start_time": rfc3339(start), "end_time": rfc3339(start + width), **wanted}
         made.append(f"/api/v1/logs/query?{urlencode(asked)}")
     return made
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """In UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

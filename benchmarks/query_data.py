@@ -15,16 +15,20 @@ SOURCES: Final = 200
 # What a single quiet device sends.
 QUIET_SOURCE: Final = "door-sensor-7.example.net"
 QUIET_EVENTS: Final = 150
+# Events of each day with a word that no others have, each with an address of 192.0.2.0/24 that no other of the day has.
+RARE_EVENTS_A_DAY: Final = 20
 
 # 200 sources, of which the first sends a tenth and the last a thousandth; INFO 60 % to CRITICAL 2 %.
 _INSERT_DAY: Final = """
 INSERT INTO {table} (id, ts, severity, source, message, attributes, received_at)
-SELECT (lpad(to_hex((extract(epoch FROM ts) * 1000)::bigint), 12, '0') || '8' || substr(h, 1, 3) || '8'
+SELECT (lpad(to_hex(floor(extract(epoch FROM ts) * 1000)::bigint), 12, '0') || '8' || substr(h, 1, 3) || '8'
         || substr(h, 4, 15))::uuid,
        ts,
        CASE WHEN s < 0.60 THEN 0 WHEN s < 0.80 THEN 1 WHEN s < 0.92 THEN 2 WHEN s < 0.98 THEN 3 ELSE 4 END,
        'host-' || lpad((200 * power(o, 1.6))::int::text, 3, '0') || '.example.net',
-       CASE WHEN s < 0.5 THEN 'Accepted publickey for deploy from 203.0.113.' || n % 250 || ' port ' || n % 60000
+       CASE WHEN n % $4::bigint = $4 / 2
+                 THEN 'Quarantined setup.exe fetched by 192.0.2.' || n / $4 % 250 || ' session ' || h
+            WHEN s < 0.5 THEN 'Accepted publickey for deploy from 203.0.113.' || n % 250 || ' port ' || n % 60000
                  || ' ssh2: ED25519 SHA256:' || h
             ELSE 'Failed password for invalid user admin from 198.51.100.' || n % 250 || ' port ' || n % 60000
                  || ' ssh2 session ' || h END,
@@ -36,7 +40,7 @@ FROM (SELECT n, $1::timestamptz + ($2::timestamptz - $1::timestamptz) * ((n + ra
 """
 _QUIET: Final = """
 INSERT INTO logs (id, ts, severity, source, message, received_at)
-SELECT (lpad(to_hex((extract(epoch FROM ts) * 1000)::bigint), 12, '0') || '8abc8'
+SELECT (lpad(to_hex(floor(extract(epoch FROM ts) * 1000)::bigint), 12, '0') || '8abc8'
         || substr(md5(ts::text), 1, 15))::uuid,
        ts, 2, $3, 'door opened', ts
 FROM (SELECT $1::timestamptz + ($2::timestamptz - $1::timestamptz) * random() AS ts
@@ -89,7 +93,8 @@ async def _fill_day(
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         await connection.execute(f"CREATE TABLE {table} PARTITION OF logs FOR VALUES {bounds}")
     share = round(events * ((end - start) / SPAN))
-    await connection.execute(_INSERT_DAY.format(table=table), start, end, share)
+    every = max(share // RARE_EVENTS_A_DAY, 1)
+    await connection.execute(_INSERT_DAY.format(table=table), start, end, share, every)
     return table
 
 

@@ -1,0 +1,95 @@
+"""What an analyst asks of ten million rows, without load and while events come in through gateway and worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+
+from benchmarks.analyst import LINES, Measured, measure, measure_ids
+from benchmarks.bench_stack import BenchStack, bench_stack
+from benchmarks.path import living_cpu_s, processes_of
+from benchmarks.query import Asker
+from benchmarks.query_data import fill_now, newest_end
+from benchmarks.section import Figure, Section
+
+ROWS = 10_000_000
+QUICK_ROWS = 300_000
+PARTITIONS = 12
+RATE = 20_000
+_SETTLING_S = 10.0
+
+
+async def _some_ids(stack: BenchStack, number: int) -> list[UUID]:
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        found = await connection.fetch("SELECT id FROM logs TABLESAMPLE SYSTEM (1) ORDER BY random() LIMIT $1", number)
+    finally:
+        await connection.close()
+    return [row["id"] for row in found]
+
+
+def _ask_all(stack: BenchStack, end: datetime, questions: int) -> list[Measured]:
+    asker = Asker(stack.url("query"))
+    return [*measure(asker, LINES, end, questions), measure_ids(asker, asyncio.run(_some_ids(stack, questions + 5)))]
+
+
+def _under_load(
+    stack: BenchStack, end: datetime, questions: int, seconds: int, children: dict[str, int]
+) -> tuple[list[Measured], Figure]:
+    """The same while `loadgen` sends; and what each part cost for each of its events."""
+    arguments = ["--rps", str(RATE), "--duration", f"{seconds}s", "--batch", "1000", "--concurrency", "8"]
+    with ThreadPoolExecutor(1) as pool:
+        loading: Future[Path] = pool.submit(stack.loadgen, *arguments, "--no-freshness")
+        time.sleep(_SETTLING_S)
+        processes = processes_of(stack, children)
+        before_s = time.monotonic()
+        before = {name: living_cpu_s(pids) for name, pids in processes.items()}
+        found = _ask_all(stack, end, questions)
+        took_s = time.monotonic() - before_s
+        spent = {name: living_cpu_s(pids) - before[name] for name, pids in processes.items()}
+        if loading.done():
+            raise RuntimeError(f"the load of {seconds} s ended before the questions did ({took_s:.0f} s)")
+        result = json.loads(loading.result().read_bytes())
+    events = RATE * took_s
+    shares = ", ".join(f"{name} {cpu / events * 1e6:.1f}" for name, cpu in spent.items())
+    held = "held" if result["schedule_held"] else f"not held: {result['unsent_events']:,} events not sent"
+    return found, Figure(f"CPU of everything under load, by event that came in; rate {held}", f"{shares} us/event")
+
+
+def run(*, quick: bool = False) -> Section:
+    """The section of the report."""
+    rows, questions, seconds = (QUICK_ROWS, 20, 60) if quick else (ROWS, 200, 240)
+    end = newest_end()
+    with bench_stack(PARTITIONS) as stack:
+        took_s = fill_now(stack.dsn, stack.topic, PARTITIONS, rows, end)
+        children = {name: stack.start(name).pid for name in ("gateway", "stream", "query")}
+        quiet = _ask_all(stack, end, questions)
+        loaded, costs = _under_load(stack, end, questions, seconds, children)
+    figures = [figure for pair in zip(quiet, loaded, strict=True) for figure in _figures(*pair)]
+    return Section(
+        f"What an analyst asks of {rows:,} rows over 7 days, while {RATE:,} events/s come in",
+        (*figures, costs),
+        f"Over HTTP, over 24 hours unless said; up to {questions} questions of each kind, each with a range and words"
+        f" of its own; every other range ends now. A cached answer is the same question again. `no load` before the"
+        f" first event is sent; VictoriaLogs' p50 / p95 are under the same load on the same machine"
+        f" (it acknowledges from memory: a kill lost the last 10 s). Filling took {took_s:.0f} s.",
+    )
+
+
+def _figures(quiet: Measured, loaded: Measured) -> tuple[Figure, Figure]:
+    """One line, without load and under it."""
+    ratio = ""
+    if loaded.line.peer is not None:
+        ratio = f"; {loaded.line.peer[1] / loaded.p95:.1f}x as fast as VictoriaLogs at p95"
+    name = loaded.line.name
+    return (
+        Figure(f"{name}: no load", quiet.words()),
+        Figure(f"{name}: under load", loaded.words() + ratio, loaded.asked(), loaded.met),
+    )

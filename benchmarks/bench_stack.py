@@ -114,13 +114,33 @@ class BenchStack:
 
     def loadgen(self, *arguments: str) -> Path:
         """Runs `loadgen run` against this stack and returns its JSON; raises when it ends with another code than 0."""
-        result = self._folder / f"loadgen-{time.monotonic_ns()}.json"
-        command = [sys.executable, "-m", "loadgen", "run", "--json", str(result), *arguments]
-        command += ["--gateway-url", self.url("gateway"), "--query-url", self.url("query")]
+        result, command = self._loadgen(*arguments)
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=900)
         if done.returncode != 0:
             raise RuntimeError(f"loadgen ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return result
+
+    @contextmanager
+    def under_load(self, *arguments: str) -> Iterator[Path]:
+        """The same until the end of the block, where it is stopped and verifies; then the JSON is there."""
+        result, command = self._loadgen(*arguments, "--duration", "0")
+        log = self._folder / "load.log"
+        with log.open("wb") as output:
+            loading = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+        try:
+            yield result
+            if loading.poll() is None:
+                loading.terminate()
+            if loading.wait(600) != 0:
+                raise RuntimeError(f"loadgen ended with {loading.returncode}:\n{log.read_text()[-3000:]}")
+        finally:
+            loading.kill()
+            loading.wait()
+
+    def _loadgen(self, *arguments: str) -> tuple[Path, list[str]]:
+        result = self._folder / f"loadgen-{time.monotonic_ns()}.json"
+        command = [sys.executable, "-m", "loadgen", "run", "--json", str(result), *arguments]
+        return result, [*command, "--gateway-url", self.url("gateway"), "--query-url", self.url("query")]
 
 
 @contextmanager

@@ -185,11 +185,10 @@ class PostgresReader:
         """
         start = ts or EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LAST_MILLISECOND))
         end = start + (timedelta(microseconds=1) if ts else _MILLISECOND)
-        async with self._queries.snapshot() as snapshot:
-            until = await self._stored_until(snapshot)
-            found = await snapshot.fetch(sql.event(identifier, start, end))  # 1
-        if found or ts is not None:
-            return (event_of(found[0]) if found else None), until
+        async with self._queries.session() as session:
+            (row,) = await session.fetch(sql.with_stored_until(sql.event(identifier, start, end), self._topic))  # 1
+        if row["id"] is not None or ts is not None:
+            return (None if row["id"] is None else event_of(row)), stored_until_of(row)
         return await self._search_elsewhere(identifier)  # 2
 
     async def _search_elsewhere(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from heapq import nsmallest
 
 from ingest_gateway.contract import SEVERITIES
-from query_api import aggregation_sql, sql
+from query_api import aggregation_sql, source_sql, sql
 from query_api.aggregation import SeriesKey, TopRequest, TopValues
 from query_api.page_search import stored_until_of
 from query_api.reading import Counts
@@ -22,7 +22,7 @@ async def find_stats(
     """Counts by severity and source, of a filter that counts can answer; after `latest` hardly anything happened."""
     cut = pieces(wanted.start, wanted.end, latest)
     by_source = await memory.by_source(snapshot, wanted, cut)
-    counting = sql.stats if by_source is None else sql.severities
+    counting = source_sql.stats if by_source is None else source_sql.severities
     rows = await snapshot.fetch(counting(wanted, cut, topic))
     (everything,) = (row for row in rows if row["kind"] == "all")
     severities = {SEVERITIES[row["severity"]]: row["n"] for row in rows if row["kind"] == "severity"}

@@ -23,7 +23,7 @@ _MOST_CELLS: Final = 200_000
 # Counts that are kept, of about 100 bytes each.
 MOST_COUNTS: Final = 400_000
 _MOST_SEEN: Final = 2 * MOST_HOURS
-# How long one answer takes on itself to remember for those after it; it may begin a last one just before that is over.
+# After this long no answer takes it on itself to remember more for those after it.
 _LEARN_S: Final = 0.02
 
 
@@ -80,18 +80,20 @@ class SourceMemory:
         (state,) = await snapshot.fetch(source_sql.hours_now(hours))
         if state["cells"] > _MOST_CELLS:
             return None
-        counts: Counter[str] = Counter()
-        rest: list[Stretch] = []
-        learn_until_s = self._now_s() + _LEARN_S
+        known: dict[Stretch, Mapping[str, int]] = {}
+        rest: dict[Stretch, tuple[Proof, bool]] = {}
         for stretch, proof, is_steady in self._stretches(hours, state):  # 1
             kept = self._recalled(stretch, proof, wanted.severities)  # 2
-            if kept is None and is_steady and self._now_s() < learn_until_s:
-                kept = await self._learned(snapshot, stretch, proof, wanted)  # 3
             if kept is None:
-                rest.append(stretch)
+                rest[stretch] = proof, is_steady
             else:
-                counts.update(kept)
-        pieces = [stretch.piece() for stretch in _merged(rest)]
+                known[stretch] = kept
+        steady = {stretch: proof for stretch, (proof, is_steady) in rest.items() if is_steady}
+        known |= await self._learned(snapshot, wanted, steady)  # 3
+        counts: Counter[str] = Counter()
+        for by_source in known.values():
+            counts.update(by_source)
+        pieces = [stretch.piece() for stretch in _merged([stretch for stretch in rest if stretch not in known])]
         pieces += [piece for piece in cut if piece.level is not Level.HOURS]
         if pieces:
             found = await snapshot.fetch(source_sql.by_source(wanted, pieces))  # 4
@@ -131,17 +133,27 @@ class SourceMemory:
         return kept.by_source
 
     async def _learned(
-        self, snapshot: Snapshot, stretch: Stretch, proof: Proof, wanted: SearchFilter
-    ) -> Mapping[str, int]:
-        rows = await snapshot.fetch(source_sql.by_source(wanted, [stretch.piece()]))
-        # One text for a source in all stretches.
-        by_source = {intern(row["source"]): row["n"] for row in rows}
-        self._forget(stretch, wanted.severities)
-        self._kept[stretch, wanted.severities] = _Kept(proof, by_source)
-        self._kept_counts += len(by_source)
+        self, snapshot: Snapshot, wanted: SearchFilter, stretches: Mapping[Stretch, Proof]
+    ) -> dict[Stretch, Mapping[str, int]]:
+        """One of these at least, days first, and more while there is time. No hour takes the place of a day."""
+        until_s = self._now_s() + _LEARN_S
+        learned: dict[Stretch, Mapping[str, int]] = {}
+        for stretch in sorted(stretches, key=lambda stretch: stretch.first - stretch.end):
+            is_hour = stretch.end - stretch.first == 1
+            if (learned and self._now_s() >= until_s) or (is_hour and self._kept_counts > self._most_counts // 2):
+                break
+            rows = await snapshot.fetch(source_sql.by_source(wanted, [stretch.piece()]))
+            # One text for a source in all stretches.
+            learned[stretch] = {intern(row["source"]): row["n"] for row in rows}
+            self._keep(stretch, wanted.severities, _Kept(stretches[stretch], learned[stretch]))
+        return learned
+
+    def _keep(self, stretch: Stretch, severities: tuple[int, ...], kept: _Kept) -> None:
+        self._forget(stretch, severities)
+        self._kept[stretch, severities] = kept
+        self._kept_counts += len(kept.by_source)
         while self._kept_counts > self._most_counts:
             self._forget(*next(iter(self._kept)))
-        return by_source
 
     def _forget(self, stretch: Stretch, severities: tuple[int, ...]) -> None:
         gone = self._kept.pop((stretch, severities), None)

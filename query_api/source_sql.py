@@ -1,4 +1,4 @@
-"""SQL of the counts of every source: of stretches of time, and what proves that those of before still hold."""
+"""SQL of counts by source and severity: all at once, or of stretches, with what proves that others still hold."""
 
 # ruff: noqa: S608 - as in sql.py: only fixed fragments and names of the contract are put together.
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from query_api.search import SearchFilter
-from query_api.sql import counted
+from query_api.sql import TOP_SOURCES, counted, positions_columns
 from query_api.statement import Arguments, Statement
 from query_api.timeline import Piece
 from stream_app.contract import COUNT_HOUR, RETENTION_DROPS, ROLLUP_TOTAL
@@ -34,4 +34,35 @@ def hours_now(whole_hours: Piece) -> Statement:
         " FROM (SELECT (extract(epoch FROM bucket) / 3600)::bigint AS hour, sum(n)::bigint AS n"
         f" FROM {COUNT_HOUR} WHERE bucket >= $1 AND bucket < $2 GROUP BY bucket) AS counted",
         (whole_hours.start, whole_hours.end),
+    )
+
+
+def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
+    """Rows (kind, severity, source, n): 'severity' for each one found, 'source' for the largest, one 'all'.
+
+    The row 'all' has in `severity` nothing and in `sources` how many sources there are.
+    """
+    arguments = Arguments()
+    cells = counted(arguments, wanted, cut, "severity", "source")
+    return arguments.statement(
+        f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("
+        "SELECT source, sum(n)::bigint AS n FROM cells GROUP BY source HAVING sum(n) > 0) "
+        "SELECT 'all' AS kind, NULL::smallint AS severity, NULL::text AS source, "
+        f"coalesce(sum(n), 0)::bigint AS n, count(*) AS sources, {positions_columns(arguments, topic)} FROM by_source "
+        "UNION ALL (SELECT 'severity', severity, NULL, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
+        "HAVING sum(n) > 0) UNION ALL (SELECT 'source', NULL, source, n, NULL, NULL, NULL FROM by_source "
+        f"ORDER BY n DESC, source LIMIT {TOP_SOURCES})"
+    )
+
+
+def severities(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
+    """The same without sources."""
+    arguments = Arguments()
+    cells = counted(arguments, wanted, cut, "severity")
+    return arguments.statement(
+        f"WITH cells AS MATERIALIZED ({cells}) "
+        "SELECT 'all' AS kind, NULL::smallint AS severity, coalesce(sum(n), 0)::bigint AS n, NULL::bigint AS sources, "
+        f"{positions_columns(arguments, topic)} FROM cells "
+        "UNION ALL SELECT 'severity', severity, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
+        "HAVING sum(n) > 0"
     )

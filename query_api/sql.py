@@ -52,7 +52,7 @@ def _bounds(arguments: Arguments, column: str, start: datetime, end: datetime) -
     return f"{column} >= {arguments.add(start)} AND {column} < {arguments.add(end)}"
 
 
-def _stored_until(arguments: Arguments, topic: str) -> str:
+def positions_columns(arguments: Arguments, topic: str) -> str:
     """Two columns: partitions, and until when each is stored, in microseconds."""
     of_topic = f"FROM {CONSUMER_OFFSETS} WHERE topic = {arguments.add(topic)}"
     until_us = "(extract(epoch FROM stored_until) * 1000000)::bigint"
@@ -65,7 +65,17 @@ def _stored_until(arguments: Arguments, topic: str) -> str:
 def stored_until(topic: str) -> Statement:
     """How far each Kafka partition is stored."""
     arguments = Arguments()
-    return arguments.statement(f"SELECT {_stored_until(arguments, topic)}")
+    return arguments.statement(f"SELECT {positions_columns(arguments, topic)}")
+
+
+def with_stored_until(found: Statement, topic: str) -> Statement:
+    """The few rows of `found`, each with the two columns of positions; with only those columns not null where none was.
+
+    One statement is a snapshot by itself: it spares the ways there and back of a transaction.
+    """
+    arguments = Arguments(found.arguments)
+    until = positions_columns(arguments, topic)
+    return arguments.statement(f"SELECT * FROM (SELECT {until}) AS until LEFT JOIN ({found.text}) AS found ON true")
 
 
 def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
@@ -73,7 +83,7 @@ def total(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
     arguments = Arguments()
     cells = counted(arguments, wanted, cut)
     return arguments.statement(
-        f"SELECT coalesce(sum(n), 0)::bigint AS total, {_stored_until(arguments, topic)} FROM ({cells}) AS counted"
+        f"SELECT coalesce(sum(n), 0)::bigint AS total, {positions_columns(arguments, topic)} FROM ({cells}) AS counted"
     )
 
 
@@ -233,37 +243,6 @@ SOURCE_INDEXED: Final = Statement(
 
 # Newest day first; the default partition, which may hold any time, last.
 FOREIGN_ID_HOURS: Final = Statement(f"SELECT bucket FROM {FOREIGN_IDS} ORDER BY bucket DESC")
-
-
-def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
-    """Rows (kind, severity, source, n): 'severity' for each one found, 'source' for the largest, one 'all'.
-
-    The row 'all' has in `severity` nothing and in `sources` how many sources there are.
-    """
-    arguments = Arguments()
-    cells = counted(arguments, wanted, cut, "severity", "source")
-    return arguments.statement(
-        f"WITH cells AS MATERIALIZED ({cells}), by_source AS MATERIALIZED ("
-        "SELECT source, sum(n)::bigint AS n FROM cells GROUP BY source HAVING sum(n) > 0) "
-        "SELECT 'all' AS kind, NULL::smallint AS severity, NULL::text AS source, "
-        f"coalesce(sum(n), 0)::bigint AS n, count(*) AS sources, {_stored_until(arguments, topic)} FROM by_source "
-        "UNION ALL (SELECT 'severity', severity, NULL, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
-        "HAVING sum(n) > 0) UNION ALL (SELECT 'source', NULL, source, n, NULL, NULL, NULL FROM by_source "
-        f"ORDER BY n DESC, source LIMIT {TOP_SOURCES})"
-    )
-
-
-def severities(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:
-    """The same without sources."""
-    arguments = Arguments()
-    cells = counted(arguments, wanted, cut, "severity")
-    return arguments.statement(
-        f"WITH cells AS MATERIALIZED ({cells}) "
-        "SELECT 'all' AS kind, NULL::smallint AS severity, coalesce(sum(n), 0)::bigint AS n, NULL::bigint AS sources, "
-        f"{_stored_until(arguments, topic)} FROM cells "
-        "UNION ALL SELECT 'severity', severity, sum(n)::bigint, NULL, NULL, NULL FROM cells GROUP BY severity "
-        "HAVING sum(n) > 0"
-    )
 
 
 def positions(topic: str) -> Statement:

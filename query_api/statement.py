@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ class Statement:
 class Arguments:
     """Numbers the arguments as the text is composed."""
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
+    def __init__(self, before: Iterable[Any] = ()) -> None:
+        self.values: list[Any] = list(before)
 
     def add(self, value: Any) -> str:
         """`$n` for it."""

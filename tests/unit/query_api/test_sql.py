@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from query_api import sql
+from query_api import source_sql, sql
 from query_api.search import Cursor, PageRequest, SearchFilter
 from query_api.statement import Statement
 from query_api.timeline import HOUR, MINUTE, Window, pieces
@@ -24,7 +24,9 @@ def statements(wanted: SearchFilter) -> list[Statement]:
     first, later = PageRequest(wanted, offset=7), PageRequest(wanted, cursor=CURSOR)
     return [
         sql.total(wanted, cut, HOSTILE),
-        sql.stats(wanted, cut, HOSTILE),
+        source_sql.stats(wanted, cut, HOSTILE),
+        source_sql.severities(wanted, cut, HOSTILE),
+        source_sql.by_source(wanted, cut),
         sql.page(first),
         sql.page(later),
         sql.page_within(first, [WITHIN]),

@@ -90,12 +90,15 @@ BY_ID: Final = Line("one event by id, 7 days", "/api/v1/logs/{id}", _always(), 3
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Times of one line in milliseconds: of whole answers, of those that ended early and said so, of cached ones."""
+    """Times of one line in milliseconds: of whole answers, of those that ended early and said so, of cached ones; and
+    the time on a core of what was not cached, by the query API and its sessions in PostgreSQL together.
+    """
 
     line: Line
     whole: tuple[float, ...]
     partial: tuple[float, ...]
     cached: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     @property
     def p95(self) -> float:
@@ -114,6 +117,7 @@ class Measured:
         """The figures as the report tells them."""
         asked = self.whole + self.partial
         told = f"p50 {percentile(asked, 0.5):.1f}, p95 {self.p95:.1f} ms"
+        told += f"; CPU {percentile(self.cpu, 0.5):.1f} / {percentile(self.cpu, 0.95):.1f}"
         if self.cached:
             told += f"; cached {percentile(self.cached, 0.5):.2f} / {percentile(self.cached, 0.95):.2f}"
         if self.partial:
@@ -145,7 +149,9 @@ class Ranges:
         return {"start_time": rfc3339(end - width), "end_time": rfc3339(end)}
 
 
-def measure(asker: Asker, lines: tuple[Line, ...], end: datetime, questions: int) -> list[Measured]:
+def measure(
+    asker: Asker, lines: tuple[Line, ...], end: datetime, questions: int, cpu_ms: Callable[[], float]
+) -> list[Measured]:
     """Each line, with a few questions before that do not count."""
     rng = random.Random()
     ranges = Ranges(rng, end)
@@ -161,20 +167,28 @@ def measure(asker: Asker, lines: tuple[Line, ...], end: datetime, questions: int
         whole: list[float] = []
         partial: list[float] = []
         cached: list[float] = []
+        cpu: list[float] = []
         for number in range(questions):
             if number >= LEAST_QUESTIONS and time.monotonic() > until_s:
                 break
             asked = path()
+            before_ms = cpu_ms()
             took_ms, body = asker.ask(asked)
+            cpu.append(cpu_ms() - before_ms)
             (partial if b'"scanned_until":"' in body else whole).append(took_ms)
             again_ms, body = asker.ask(asked)
             if b'"cached":true' in body[:20]:
                 cached.append(again_ms)
-        found.append(Measured(line, tuple(whole), tuple(partial), tuple(cached)))
+        found.append(Measured(line, tuple(whole), tuple(partial), tuple(cached), tuple(cpu)))
     return found
 
 
-def measure_ids(asker: Asker, ids: list[UUID]) -> Measured:
+def measure_ids(asker: Asker, ids: list[UUID], cpu_ms: Callable[[], float]) -> Measured:
     """One event by each id; nothing of it is cached."""
-    times = [asker.ask(BY_ID.path.format(id=identifier))[0] for identifier in ids]
-    return Measured(BY_ID, tuple(times[5:]), (), ())
+    times: list[float] = []
+    cpu: list[float] = []
+    for identifier in ids:
+        before_ms = cpu_ms()
+        times.append(asker.ask(BY_ID.path.format(id=identifier))[0])
+        cpu.append(cpu_ms() - before_ms)
+    return Measured(BY_ID, tuple(times[5:]), (), (), tuple(cpu[5:]))

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -164,3 +164,14 @@ def cpu_s(*pids: int) -> float:
         times = psutil.Process(pid).cpu_times()
         total += times.user + times.system
     return total
+
+
+def on_core_ms(*pids: int) -> float:
+    """The same in milliseconds, as the scheduler counts it: to the microsecond, so also of one short answer."""
+    total_ns = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            # A thread may have ended.
+            with suppress(OSError):
+                total_ns += int(task.read_text(encoding="ascii").split()[0])
+    return total_ns / 1e6

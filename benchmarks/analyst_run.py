@@ -82,7 +82,7 @@ def run(*, quick: bool = False) -> Section:
         f" of its own; every other range ends now. A cached answer is the same question again. CPU (p50 / p95) is the"
         f" time on a core, in ms, that an answer takes of the query API and its sessions in PostgreSQL, whatever else"
         f" the machine does. `no load` is before the first event is sent. VictoriaLogs' p50 / p95 are under the same"
-        f" load on the same machine (it acknowledges from memory: a kill lost the last 10 s). Filling took {took_s:.0f} s.",
+        f" load on the same machine (from memory: a kill lost 10 s). Filling took {took_s:.0f} s.",
     )
 
 

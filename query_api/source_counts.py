@@ -21,16 +21,16 @@ async def find_stats(
 ) -> Counts:
     """Counts by severity and source, of a filter that counts can answer; after `latest` hardly anything happened."""
     cut = pieces(wanted.start, wanted.end, latest)
-    by_source = await memory.by_source(snapshot, wanted, cut)
-    counting = source_sql.stats if by_source is None else source_sql.severities
+    remembered = await memory.by_source(snapshot, wanted, cut, topic)
+    counting = source_sql.stats if remembered is None else source_sql.severities
     rows = await snapshot.fetch(counting(wanted, cut, topic))
     (everything,) = (row for row in rows if row["kind"] == "all")
     severities = {SEVERITIES[row["severity"]]: row["n"] for row in rows if row["kind"] == "severity"}
     sources = everything["sources"]
-    if by_source is None:
+    if remembered is None:
         largest = {row["source"]: row["n"] for row in rows if row["kind"] == "source"}
     else:
-        largest, sources = dict(_largest(by_source, sql.TOP_SOURCES)), len(by_source)
+        largest, sources = dict(_largest(remembered[0], sql.TOP_SOURCES)), len(remembered[0])
     return Counts(
         total=everything["n"],
         by_severity={name: severities.get(name, 0) for name in reversed(SEVERITIES)},
@@ -45,15 +45,16 @@ async def find_top(
 ) -> TopValues:
     """The most frequent values of a field that counts know, of a filter that they can answer."""
     wanted = request.filter
-    (positions,) = await snapshot.fetch(sql.stored_until(topic))
-    until = stored_until_of(positions)
     cut = pieces(wanted.start, wanted.end, latest)
-    by_source = await memory.by_source(snapshot, wanted, cut) if field == "source" else None
-    if by_source is not None:
-        return TopValues(_largest(by_source, request.limit), len(by_source), sum(by_source.values()), until)
+    if field == "source" and (remembered := await memory.by_source(snapshot, wanted, cut, topic)):
+        by_source, state = remembered
+        largest = _largest(by_source, request.limit)
+        return TopValues(largest, len(by_source), sum(by_source.values()), stored_until_of(state))
+    (positions,) = await snapshot.fetch(sql.stored_until(topic))
     rows = await snapshot.fetch(aggregation_sql.top(request, field, cut))
     distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
-    return TopValues([(row["value"], row["n"]) for row in rows], distinct, total, until)
+    values = [(row["value"], row["n"]) for row in rows]
+    return TopValues(values, distinct, total, stored_until_of(positions))
 
 
 def _largest(by_source: dict[str, int], most: int) -> list[tuple[str, int]]:

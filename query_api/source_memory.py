@@ -64,8 +64,12 @@ class SourceMemory:
         self._kept_counts = 0
         self._seen: OrderedDict[Stretch, Proof] = OrderedDict()
 
-    async def by_source(self, snapshot: Snapshot, wanted: SearchFilter, cut: Sequence[Piece]) -> dict[str, int] | None:
-        """How many wanted events each source has in all pieces of a range; None where PostgreSQL should say.
+    async def by_source(
+        self, snapshot: Snapshot, wanted: SearchFilter, cut: Sequence[Piece], topic: str
+    ) -> tuple[dict[str, int], Row] | None:
+        """How many wanted events each source has in all pieces of a range, and a row with how far all is stored.
+
+        None where PostgreSQL should add up everything.
 
         1. The hours of the range with their proofs, as days where a day was the same at the last look.
         2. What is remembered with the same proof.
@@ -77,7 +81,7 @@ class SourceMemory:
             return None
         if wanted.source is not None or wanted.expression != EVERYTHING:
             return None
-        (state,) = await snapshot.fetch(source_sql.hours_now(hours))
+        (state,) = await snapshot.fetch(source_sql.hours_now(hours, topic))
         if state["cells"] > _MOST_CELLS:
             return None
         known: dict[Stretch, Mapping[str, int]] = {}
@@ -98,7 +102,7 @@ class SourceMemory:
         if pieces:
             found = await snapshot.fetch(source_sql.by_source(wanted, pieces))  # 4
             counts.update({row["source"]: row["n"] for row in found})
-        return {source: n for source, n in counts.items() if n > 0}
+        return {source: n for source, n in counts.items() if n > 0}, state
 
     def _stretches(self, hours: Piece, state: Row) -> Iterator[tuple[Stretch, Proof, bool]]:
         """In order; whether it was the same before. Hours without events are in none."""

@@ -20,20 +20,22 @@ def by_source(wanted: SearchFilter, cut: Sequence[Piece]) -> Statement:
     return arguments.statement(f"SELECT source, sum(n)::bigint AS n FROM ({cells}) AS cells GROUP BY source")
 
 
-def hours_now(whole_hours: Piece) -> Statement:
-    """One row: the hours with events, in hours since 1970, oldest first, and how many each has now.
+def hours_now(whole_hours: Piece, topic: str) -> Statement:
+    """One row: the hours since 1970 that have events, oldest first, how many each has, and how far all is stored.
 
     `drops` and `started_us` are others where counts may have been lowered, by retention, or in a restored database:
     while both are the same, counts only grow. `cells` is about how many severities of sources there are.
     """
-    return Statement(
+    arguments = Arguments()
+    start, end = arguments.add(whole_hours.start), arguments.add(whole_hours.end)
+    return arguments.statement(
         "SELECT array_agg(hour ORDER BY hour) AS hours, array_agg(n ORDER BY hour) AS counts,"
         f" (SELECT coalesce(max(id), 0) FROM {RETENTION_DROPS}) AS drops,"
         " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started_us,"
-        f" (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{ROLLUP_TOTAL}'::regclass) AS cells"
+        f" (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{ROLLUP_TOTAL}'::regclass) AS cells,"
+        f" {positions_columns(arguments, topic)}"
         " FROM (SELECT (extract(epoch FROM bucket) / 3600)::bigint AS hour, sum(n)::bigint AS n"
-        f" FROM {COUNT_HOUR} WHERE bucket >= $1 AND bucket < $2 GROUP BY bucket) AS counted",
-        (whole_hours.start, whole_hours.end),
+        f" FROM {COUNT_HOUR} WHERE bucket >= {start} AND bucket < {end} GROUP BY bucket) AS counted"
     )
 
 

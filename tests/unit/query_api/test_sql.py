@@ -27,6 +27,7 @@ def statements(wanted: SearchFilter) -> list[Statement]:
         source_sql.stats(wanted, cut, HOSTILE),
         source_sql.severities(wanted, cut, HOSTILE),
         source_sql.by_source(wanted, cut),
+        source_sql.hours_now(cut[0], HOSTILE),
         sql.page(first),
         sql.page(later),
         sql.page_within(first, [WITHIN]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -16,13 +17,16 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from query_api.app import create_app
 from query_api.background import Reporter, running
 from query_api.circuit import Circuit
+from query_api.exports.export_metrics import ExportMetrics
+from query_api.exports.export_service import ExportService
+from query_api.exports.export_store import ExportStore
 from query_api.health import Health
 from query_api.kafka_lag import KafkaLog
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.page_cache import CachePolicy, PageCache
 from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
+from query_api.postgres_sessions import connections, export_sessions
 from query_api.recent_lists import RecentReader
 from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
@@ -40,6 +44,8 @@ from threatlog.process.settings import Settings
 
 # Of the ten seconds of a stop, what closing connections may take after the requests have ended.
 _CLOSE_S: Final = 0.5
+# What reads for exports at once: their readers take longer than PostgreSQL does.
+_EXPORT_CONNECTIONS: Final = 2
 log = logging.getLogger("query_api")
 
 
@@ -65,11 +71,12 @@ class _Clients:
     store: PostgresReader
     redis: RedisReader
     kafka: KafkaLog
+    exports: ExportStore
 
     async def close(self) -> None:
         await self.kafka.close()
         await self.redis.close(_CLOSE_S)
-        await self.store.close(_CLOSE_S)
+        await asyncio.gather(self.store.close(_CLOSE_S), self.exports.close(_CLOSE_S))
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
@@ -93,7 +100,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     reporter = Reporter(clients.store, figures, process, started_at)
     try:
         async with running(monitor, reporter), kept_current(keys):
-            parts = _build(settings, clients, monitor, figures, health)
+            exports = ExportService(
+                clients.exports,
+                monitor,
+                ExportMetrics(registry),
+                settings.query.max_exports,
+                time.monotonic,
+                lambda: health.stopping,
+            )
+            parts = _build(settings, clients, monitor, figures, health, exports)
             app = create_app(parts, registry, keys)
             await serve(app, listener, health.stop, bounds=connection_bounds(settings.server))
     finally:
@@ -118,6 +133,9 @@ async def _open_clients(settings: Settings) -> _Clients:
             Circuit(time.monotonic),
         ),
         KafkaLog(settings.kafka, _now),
+        ExportStore(
+            await export_sessions(settings.postgres, timeout_s, _EXPORT_CONNECTIONS), settings.kafka.topic
+        ),
     )
 
 
@@ -127,6 +145,7 @@ def _build(
     monitor: LagMonitor,
     figures: QueryFigures,
     health: Health,
+    exports: ExportService,
 ) -> Parts:
     cache = settings.cache
     policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
@@ -138,7 +157,7 @@ def _build(
         rows_given=figures.rows_given,
         budget_s=settings.query.search_budget,
     )
-    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset)
+    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset, exports)
 
 
 def main() -> None:

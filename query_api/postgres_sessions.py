@@ -209,6 +209,12 @@ async def connections(settings: Postgres, statement_timeout_s: float) -> Connect
     )
 
 
+async def export_sessions(settings: Postgres, statement_timeout_s: float, size: int) -> PostgresSessions:
+    """Connections of exports, beside those of queries: however many there are, no query waits for them."""
+    pool = await open_pool(settings, statement_timeout_s, size)
+    return PostgresSessions(pool, SessionLimits(size, statement_timeout_s, statement_timeout_s))
+
+
 async def open_pool(settings: Postgres, statement_timeout_s: float, size: int) -> Pool:
     """A pool that connects when it is first used. Every wait in it is bounded."""
     pool = asyncpg.create_pool(

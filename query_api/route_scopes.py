@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from query_api.exports.answers import EXPORT_PATH, EXPORTS_PATH, ROWS_PATH
 from query_api.routes import (
     CONTEXT_PATH,
     EVENT_PATH,
@@ -39,6 +40,9 @@ ROUTE_SCOPES: Final = RouteScopes(
         EXPLAIN_PATH: _QUERY,
         EVENT_PATH: _QUERY,
         CONTEXT_PATH: _QUERY,
+        EXPORTS_PATH: _QUERY,
+        EXPORT_PATH: _QUERY,
+        ROWS_PATH: _QUERY,
         "/metrics": frozenset({Scope.METRICS}),
         "/health": OPEN,
         "/livez": OPEN,

@@ -16,6 +16,8 @@ from starlette.routing import BaseRoute, Match, Route
 from query_api.answers import json_body, metrics_body
 from query_api.completeness import Lag
 from query_api.fields_parameters import read_facets_request, read_fields_question
+from query_api.exports.export_routes import export_endpoints
+from query_api.exports.export_service import ExportService
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
@@ -69,6 +71,7 @@ class Parts:
     health: Health
     figures: QueryFigures
     max_offset: int
+    exports: ExportService
 
 
 class _NotedRoute(Route):
@@ -127,6 +130,11 @@ def _counted(figures: QueryFigures, kind: QueryKind, answer: Answer) -> Endpoint
                 figures.ended(kind, time.perf_counter() - started)
 
     return endpoint
+
+
+def export_routes(parts: Parts) -> list[BaseRoute]:
+    """The routes of exports."""
+    return [_NotedRoute(path, endpoint, methods=[method]) for path, method, endpoint in export_endpoints(parts.exports)]
 
 
 def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute]:

@@ -36,6 +36,8 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "audit_log": dict.fromkeys(ROLES, ("INSERT",)),
     "producer_figures": {GATEWAY: ("SELECT", "INSERT", "UPDATE")},
     "producer_duplicates": {GATEWAY: ("SELECT",), WRITER: ("SELECT", "INSERT", "UPDATE")},
+    "exports": {READER: ("SELECT", "INSERT", "UPDATE", "DELETE")},
+    "export_chunks": {READER: ("SELECT", "INSERT", "UPDATE", "DELETE")},
     "_yoyo_log": _NOBODY,
     "_yoyo_migration": _NOBODY,
     "_yoyo_version": _NOBODY,

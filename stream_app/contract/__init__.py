@@ -20,6 +20,8 @@ WORD_FILTERS: Final = "log_word_filters"
 DEAD_LETTERS: Final = "dead_letters"
 OFFSET_GAPS: Final = "offset_gaps"
 RETENTION_DROPS: Final = "retention_drops"  # the newest id changes whenever counts are lowered
+EXPORTS: Final = "exports"
+EXPORT_CHUNKS: Final = "export_chunks"
 PROCESS_METRICS: Final = "process_metrics"
 PROCESS_METRICS_FOLDED: Final = "process_metrics_folded"  # how much of a process its role's row counts already
 

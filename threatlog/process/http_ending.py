@@ -23,6 +23,9 @@ from threatlog.process.problems import CONTENT_TYPE, Problem
 from threatlog.process.security_headers import SECURITY_HEADERS
 
 MIN_TAKEN_BYTES: Final = 64 * 1024
+# Sent by an application instead of the rest of an answer that cannot be whole (ours, not of ASGI): what is written goes
+# out, and the connection ends without the end of the answer, so that nobody takes it for complete.
+BREAK_OFF: Final = "threatlog.http.response.break_off"
 
 
 class Cycle(RequestResponseCycle):
@@ -35,7 +38,14 @@ class Cycle(RequestResponseCycle):
 
     def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         """Sends a part of the answer (ASGI)."""
+        if message["type"] == BREAK_OFF:  # type: ignore[comparison-overlap] # not one of ASGI's
+            return self._break_off()
         return super().send(message) if self.response_started else self._begin(message)
+
+    async def _break_off(self) -> None:
+        # As if the reader had left: nothing more is sent, and uvicorn has nothing to say about it.
+        self.disconnected = True
+        self.transport.close()
 
     async def _begin(self, message: ASGISendEvent) -> None:
         """Writes the head, as uvicorn's own does, but without checking anew what every answer has."""

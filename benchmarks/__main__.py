@@ -21,6 +21,7 @@ NAMES = {
     "path": "benchmarks.path",
     "query": "benchmarks.query_run",
     "analyst": "benchmarks.analyst_run",
+    "exports": "benchmarks.export_run",
     "connections": "benchmarks.connections",
 }
 VERSIONS = ("aiokafka", "asyncpg", "fastapi", "faust-streaming", "msgspec", "orjson", "redis", "uvicorn", "uvloop")

@@ -133,9 +133,7 @@ async def _open_clients(settings: Settings) -> _Clients:
             Circuit(time.monotonic),
         ),
         KafkaLog(settings.kafka, _now),
-        ExportStore(
-            await export_sessions(settings.postgres, timeout_s, _EXPORT_CONNECTIONS), settings.kafka.topic
-        ),
+        ExportStore(await export_sessions(settings.postgres, timeout_s, _EXPORT_CONNECTIONS), settings.kafka.topic),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from ingest_gateway.metrics import GatewayMetrics
+from query_api.exports.export_metrics import ExportMetrics
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import LagReport
 from query_api.telemetry import QueryFigures
@@ -28,6 +29,7 @@ def metric_names(*, samples: bool = True) -> frozenset[str]:
     GatewayMetrics(registry)
     StreamFigures(registry, lambda: 0.0, lambda: range(0))
     QueryFigures(registry)
+    ExportMetrics(registry)
     HttpMetrics(cast(Any, None), registry, service="gateway")
     registry.register(LagCollector("topic", "group", lambda: LagReport("topic", (), None, None, None, stale=True)))
     names: set[str] = set()

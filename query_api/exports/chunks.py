@@ -17,13 +17,13 @@ from query_api.positions import StoredUntil
 class Chunk:
     """What is remembered of a piece that was sent, so that it can be made again.
 
-    `bytes` and `rows` count from the beginning of the file to its end; `digest` is of all that. `reached` is where the
-    next one begins.
+    `file_bytes` and `file_rows` count from the beginning of the file to its end; `digest` is of all that. `reached` is
+    where the next one begins.
     """
 
     number: int
-    bytes: int
-    rows: int
+    file_bytes: int
+    file_rows: int
     reached: Place
     digest: bytes
     is_last: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -14,14 +15,13 @@ from query_api.exports.export_metrics import ExportMetrics, Outcome
 from query_api.exports.export_store import CANCELLED, CancelledExportError, ExportStore
 from query_api.exports.files import writer_for
 from query_api.exports.request import ExportRequest
-from query_api.exports.sending import ChangedError, FileMaker, SendingPolicy
+from query_api.exports.sending import ChangedError, FileMaker
 from query_api.parameters import refuse
 from query_api.positions import StoredUntil
 from threatlog.process.problems import Problem
 
 # A part is a file of its own, so it is what is sent again after an interruption; and pieces are its row groups.
-CHUNKS_PER_PART: Final = 16
-_PARQUET_CHUNK_BYTES: Final = 8 * 1024 * 1024
+CHUNKS_PER_PART: Final = 64
 _BUSY_RETRY_AFTER_S: Final = 5
 
 
@@ -53,7 +53,8 @@ class ExportService:
     most: int
     now_s: Callable[[], float]
     stopping: Callable[[], bool]
-    chunk_bytes: int = 4 * 1024 * 1024
+    # Few threads for all: each keeps memory of its own for the next piece.
+    _encoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "export"), init=False)
     _sent: int = field(default=0, init=False)
 
     async def create(self, request: ExportRequest, caller: str) -> tuple[str, bytes]:
@@ -106,11 +107,11 @@ class ExportService:
             return await self._part(export, part)
         if part is not None:
             raise refuse("part", "nothing but for Parquet; `from_byte` goes on with other files", str(part))
-        if from_byte > (0 if export.last is None else export.last.bytes):
-            known = 0 if export.last is None else export.last.bytes
+        if from_byte > (0 if export.last is None else export.last.file_bytes):
+            known = 0 if export.last is None else export.last.file_bytes
             raise _changed(f"only {known} bytes of this export were ever sent", known)
         before = await self.store.chunk_before(identifier, from_byte) if from_byte else None
-        return Sending(export, before, from_byte - (0 if before is None else before.bytes))
+        return Sending(export, before, from_byte - (0 if before is None else before.file_bytes))
 
     async def _part(self, export: StoredExport, part: int | None) -> Sending:
         """Parts are asked for in order: each begins where the one before it ended."""
@@ -119,7 +120,9 @@ class ExportService:
         last = -1 if export.last is None else export.last.number
         begins_after = part * CHUNKS_PER_PART - 1
         if export.last is not None and export.last.is_last and begins_after >= last:
-            raise Problem(404, "no_such_part", f"the export has {parts_of(export)} parts, numbered from 0; it is complete")
+            raise Problem(
+                404, "no_such_part", f"the export has {parts_of(export)} parts, numbered from 0; it is complete"
+            )
         before = await self.store.chunk(export.id, begins_after)
         if before is None:
             raise Problem(409, "part_not_reached", f"part {part} begins where part {part - 1} ends: ask for that first")
@@ -135,7 +138,7 @@ class ExportService:
             first = await anext(rest)
         except ChangedError:
             await rest.aclose()
-            known = 0 if before is None else before.bytes
+            known = 0 if before is None else before.file_bytes
             raise _changed("events came late into the time of its last piece", known) from None
         except CancelledExportError:
             raise _cancelled() from None
@@ -143,16 +146,16 @@ class ExportService:
         return OpenFile(sending.export, first, rest, maker, before)
 
     def _maker(self, sending: Sending) -> FileMaker:
-        is_parquet = sending.export.request.format == "parquet"
-        policy = SendingPolicy(_PARQUET_CHUNK_BYTES if is_parquet else self.chunk_bytes)
-        return FileMaker(self.store, sending, writer_for(sending.export.request), self.now_s, policy)
+        return FileMaker(self.store, sending, writer_for(sending.export.request), self.now_s, self._encoders)
 
     async def close(self, opened: OpenFile, caller: str, outcome: Outcome, detail: Mapping[str, object]) -> None:
         """Notes how sending ended; `detail` says what went wrong and what was asked for."""
         try:
             await opened.rest.aclose()
             sent = opened.maker.last
-            self.metrics.rows.inc((sent.rows if sent else 0) - (opened.begins_at.rows if opened.begins_at else 0))
+            self.metrics.rows.inc(
+                (sent.file_rows if sent else 0) - (opened.begins_at.file_rows if opened.begins_at else 0)
+            )
             self.metrics.ended(outcome)
             status = "running" if outcome == "completed" and sent is not None and not sent.is_last else outcome
             await self.store.finish(opened.export.id, caller, status, {**_reach(sent), **detail})
@@ -176,12 +179,15 @@ def parts_of(export: StoredExport) -> int:
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
-    return
     yield b""
 
 
 def _reach(last: Chunk | None) -> dict[str, object]:
-    return {"rows": 0 if last is None else last.rows, "bytes": 0 if last is None else last.bytes}
+    return {"rows": _rows_of(last), "bytes": 0 if last is None else last.file_bytes}
+
+
+def _rows_of(last: Chunk | None) -> int:
+    return 0 if last is None else last.file_rows
 
 
 def _cancelled() -> Problem:

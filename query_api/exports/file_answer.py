@@ -42,6 +42,7 @@ class FileAnswer(Response):
         self._opened = opened
         self._caller = caller
         self._asked = asked
+        self._is_noted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Sends the file."""
@@ -59,9 +60,10 @@ class FileAnswer(Response):
             why = str(error)
         finally:
             sending.cancel()
+            await asyncio.wait({sending})
             if outcome != "completed":
                 await send({"type": BREAK_OFF})
-            await self._note(outcome, why)
+                await self._note(outcome, why)
 
     async def _until_sent(self, sending: asyncio.Task[None], receive: Receive) -> None:
         """At a stop the piece that is being sent may be ended, but not if its reader takes long."""
@@ -88,15 +90,23 @@ class FileAnswer(Response):
                 self._service.metrics.bytes.inc(len(piece))
             if self._service.stopping():
                 raise _BrokenOff(_STOPPING)
+        # Before the end: who has the whole file is told that it is whole.
+        await self._note("completed", None)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _note(self, outcome: Outcome, why: str | None) -> None:
+        """Once: what was sent whole, and could not be ended, was sent whole."""
+        if self._is_noted:
+            return
+        self._is_noted = True
         detail = {**self._asked, **({} if why is None else {"reason": why})}
         try:
             async with asyncio.timeout(_NOTE_S):
                 await self._service.close(self._opened, self._caller, outcome, detail)
         except (StoreUnavailableError, QueryTimeoutError, TimeoutError) as error:
-            log.warning("how an export ended cannot be noted", extra={"export": self._opened.export.id, "why": str(error)})
+            log.warning(
+                "how an export ended cannot be noted", extra={"export": self._opened.export.id, "why": str(error)}
+            )
 
 
 def headers_of(export: StoredExport) -> dict[str, str]:

@@ -53,7 +53,10 @@ class TextWriter:
 
     def content(self, found: Found, *, is_first: bool) -> bytes:
         """The compressed text; nothing for a piece without events, but for the first: an empty file is one too."""
-        text = b"".join([self._begins_with if is_first else b"", *(row["data"] for row in found.slices)])
+        parts = [row["data"] for row in found.slices]
+        if is_first and self._begins_with:
+            parts.insert(0, self._begins_with)
+        text = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._compress(text) if text or is_first else b""
 
     def encoded(self, content: bytes, found: Found) -> bytes:  # noqa: ARG002 - the interface's name

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from query_api.exports.chunks import Chunk, Found, Sending, StoredExport, digest_of
 from query_api.exports.export_store import ExportStore
@@ -14,18 +15,14 @@ from query_api.exports.span import Span, whole
 from query_api.exports.walk import Slice, Walk
 from query_api.reading import QueryTimeoutError, StoreUnavailableError
 
-
-@dataclass(frozen=True, slots=True)
-class SendingPolicy:
-    """How large a piece may be, how long it is looked for, and how long PostgreSQL may be away in the middle."""
-
-    chunk_bytes: int = 4 * 1024 * 1024
-    chunk_s: float = 2.0
-    patience_s: float = 30.0
-    retry_s: float = 0.25
-
-
-DEFAULT_POLICY: Final = SendingPolicy()
+# How large a piece is, about; two of each answer are in memory.
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+# A search that finds little sends what it has, and notes how far it came.
+_CHUNK_S: Final = 2.0
+# How long PostgreSQL may be away in the middle of a file, and how often it is asked then.
+_PATIENCE_S: Final = 30.0
+_RETRY_S: Final = 0.25
+Answer = TypeVar("Answer")
 
 
 class RemadeError(Exception):
@@ -46,15 +43,15 @@ class FileMaker:
     """The pieces of one answer, in order. While one is sent, the next one is read: never more than these two."""
 
     def __init__(
-        self, store: ExportStore, sending: Sending, writer: FileWriter, now_s: Clock, policy: SendingPolicy
+        self, store: ExportStore, sending: Sending, writer: FileWriter, now_s: Clock, encoders: Executor
     ) -> None:
         self._store = store
         self._export: StoredExport = sending.export
         self._sending = sending
         self._writer = writer
         self._now_s = now_s
-        self._policy = policy
-        self._walk = Walk(sending.export.request, policy.chunk_bytes)
+        self._encoders = encoders
+        self._walk = Walk(sending.export.request, CHUNK_BYTES)
         self.last = sending.before
 
     async def pieces(self) -> AsyncGenerator[bytes]:
@@ -68,13 +65,13 @@ class FileMaker:
         before, skip = self._sending.before, self._sending.skip
         ahead = self._begin(before, span, patience_s=0.0)
         try:
-            while ahead is not None:
+            while True:
                 found, known = await ahead
                 number = 0 if before is None else before.number + 1
-                ahead = None
-                if not found.is_last and not self._is_enough(number):  # 1
-                    ahead = self._begin(None, span.behind(found.reached), self._policy.patience_s, number + 1)
-                chunk, data = await asyncio.to_thread(self._encoded, found, before)
+                is_end = found.is_last or self._is_enough(number)
+                if not is_end:  # 1
+                    ahead = self._begin(None, span.behind(found.reached), _PATIENCE_S, number + 1)
+                chunk, data = await self._in_thread(partial(self._encoded, found, before))
                 if known is None or known.digest != chunk.digest:
                     if skip:
                         raise ChangedError
@@ -83,10 +80,14 @@ class FileMaker:
                 if data[skip:]:
                     yield data[skip:]
                 skip = 0
-            yield await asyncio.to_thread(self._writer.end)
+                if is_end:
+                    break
+            yield await self._in_thread(self._writer.end)
         finally:
-            if ahead is not None:
-                ahead.cancel()
+            ahead.cancel()
+
+    async def _in_thread(self, make: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._encoders, make)
 
     def _is_enough(self, number: int) -> bool:
         most, before = self._sending.most_chunks, self._sending.before
@@ -110,18 +111,18 @@ class FileMaker:
 
     async def _found(self, span: Span, is_known: bool, patience_s: float) -> Found:
         """Slices until there is a piece: enough bytes, or enough time spent; one that is known, all of it."""
-        latest_s = self._now_s() + self._policy.chunk_s
+        latest_s = self._now_s() + _CHUNK_S
         slices: list[Any] = []
         rows = size_bytes = 0
         while True:
-            room_bytes = self._policy.chunk_bytes if is_known else self._policy.chunk_bytes - size_bytes
+            room_bytes = CHUNK_BYTES if is_known else CHUNK_BYTES - size_bytes
             part = await self._slice(span, room_bytes, patience_s)
             if part.rows:
                 slices.append(part.row)
             rows += part.rows
             size_bytes += part.size_bytes
-            is_enough = size_bytes >= self._policy.chunk_bytes or self._now_s() >= latest_s
-            if part.is_last or (is_enough and not is_known) or size_bytes > 4 * self._policy.chunk_bytes:
+            is_enough = size_bytes >= CHUNK_BYTES or self._now_s() >= latest_s
+            if part.is_last or (is_enough and not is_known) or size_bytes > 4 * CHUNK_BYTES:
                 return Found(slices, rows, part.reached, part.is_last)
             span = span.behind(part.reached)
 
@@ -137,7 +138,7 @@ class FileMaker:
                 if not self._walk.was_slow():
                     raise
 
-    async def _patiently(self, ask: Callable[[], Any], patience_s: float) -> Any:
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]], patience_s: float) -> Answer:
         """Asks until PostgreSQL answers: a restart in the middle only makes a file late."""
         latest_s = self._now_s() + patience_s
         while True:
@@ -146,22 +147,23 @@ class FileMaker:
             except StoreUnavailableError:
                 if self._now_s() >= latest_s:
                     raise
-            await asyncio.sleep(self._policy.retry_s)
+            await asyncio.sleep(_RETRY_S)
 
     def _encoded(self, found: Found, before: Chunk | None) -> tuple[Chunk, bytes]:
         content = self._writer.content(found, is_first=before is None)
         data = self._writer.encoded(content, found)
-        number, sent_bytes, rows = (0, 0, 0) if before is None else (before.number + 1, before.bytes, before.rows)
-        digest = digest_of(content, before)
-        return (
-            Chunk(number, sent_bytes + len(data), rows + found.rows, found.reached, digest, found.is_last),
-            data,
+        chunk = Chunk(
+            0 if before is None else before.number + 1,
+            len(data) + (0 if before is None else before.file_bytes),
+            found.rows + (0 if before is None else before.file_rows),
+            found.reached,
+            digest_of(content, before),
+            found.is_last,
         )
+        return chunk, data
 
     async def _remember(self, chunk: Chunk, before: Chunk | None) -> None:
-        alive = await self._patiently(
-            lambda: self._store.record(self._export.id, chunk, before), self._policy.patience_s
-        )
+        alive = await self._patiently(lambda: self._store.record(self._export.id, chunk, before), _PATIENCE_S)
         if not alive:
             await self._store.chunk(self._export.id, chunk.number)
             raise RemadeError("another request has begun to make the file anew")

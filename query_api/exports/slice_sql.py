@@ -17,10 +17,12 @@ from query_api.statement import Arguments, Statement
 from query_api.timeline import HOUR, Level, Window, floor_to
 from stream_app.contract import LOGS
 
+# About what an event has in a file besides message and attributes.
+_OTHER_BYTES: Final = 200
 CSV_HEADER: Final = b"id,timestamp,severity,source,message,ingested_at,attributes\r\n"
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection": = + - @, tab, CR, LF and the
 # full-width ones); and the apostrophe that is put before it, so that taking one away gives back every cell.
-FORMULA_BEGINNINGS: Final = "=+-@\t\r\n＝＋－＠'"  # noqa: RUF001 - the full-width signs are meant
+FORMULA_BEGINNINGS: Final = "=+-@\t\r\n＝＋－＠'"
 
 _SEVERITY: Final = f"('{{{','.join(SEVERITIES)}}}'::text[])[severity + 1]"
 
@@ -43,7 +45,8 @@ _NDJSON: Final = f"""concat('{{"id":"', id, '","timestamp":"', {_time("ts")}, '"
  '","source":', to_json(source), ',"message":', to_json(message), ',"ingested_at":"', {_time("received_at")}, '"',
  ',"attributes":' || {_ONE_LINE}, E'}}\\n')"""
 _CSV: Final = f"""concat(id, ',', {_time("ts")}, ',', {_SEVERITY}, ',', {_cell("source")}, ',', {_cell("message")}, ',',
- {_time("received_at")}, ',', CASE WHEN attributes IS NOT NULL THEN concat({_cell("attributes::text")}) END, E'\\r\\n')"""
+ {_time("received_at")}, ',', CASE WHEN attributes IS NOT NULL THEN concat({_cell("attributes::text")}) END,
+ E'\\r\\n')"""
 _LINES: Final = "coalesce(convert_to(string_agg({line}, ''), 'UTF8'), '') AS data"
 _US: Final = "int8send((extract(epoch FROM {column}) * 1000000)::bigint)"
 # Each column's values one behind the other, in network order; of texts also how many bytes each has.
@@ -75,13 +78,14 @@ def file_slice(
 ) -> Statement:
     """One row: the first wanted events of a span that lie in `windows`, ready for the file.
 
-    `most` is how many rows at most, and with how many bytes of texts it ends: with the event that reaches them. `n` and
+    `most` is how many rows at most, and with how many bytes it ends: with the event that reaches them. `n` and
     `size` say how many there are, `last_ts` and `last_id` which is the last.
     """
     arguments = Arguments()
     direction = "DESC" if span.newest_first else "ASC"
     order = f"ORDER BY ts {direction}, id {direction}"
-    rows, size = arguments.add(most[0]), "octet_length(message) + coalesce(octet_length(attributes::text), 0)"
+    rows = arguments.add(most[0])
+    size = f"octet_length(message) + coalesce(octet_length(attributes::text), 0) + {_OTHER_BYTES}"
     found = f"({_found(arguments, wanted, span, windows, f'{order} LIMIT {rows}')}) AS f"
     last = "min" if span.newest_first else "max"
     return arguments.statement(

@@ -75,8 +75,8 @@ def record(identifier: str, made: Chunk, before: Chunk | None) -> Statement:
         (
             identifier,
             made.number,
-            made.bytes,
-            made.rows,
+            made.file_bytes,
+            made.file_rows,
             made.reached.ts,
             made.reached.id,
             made.digest,

@@ -73,18 +73,14 @@ class Walk:
     async def _windows(self, snapshot: Snapshot, wanted: SearchFilter, span: Span) -> list[Window]:
         """The next stretches with about as many events as a slice may look at, in the order of the export."""
         newest_first, within = span.newest_first, span.window
-        hours = await snapshot.fetch(
-            slice_sql.buckets(wanted, HOUR, within, _MOST_HOURS, newest_first=newest_first)
-        )
+        hours = await snapshot.fetch(slice_sql.buckets(wanted, HOUR, within, _MOST_HOURS, newest_first=newest_first))
         found: list[tuple[Window, int]] = []
         for hour in hours:
             window = _cut(hour["bucket"], HOUR, within)
             if hour["n"] <= self._examined:
                 found.append((window, hour["n"]))
             elif not found:
-                minutes = await snapshot.fetch(
-                    slice_sql.buckets(wanted, MINUTE, window, 60, newest_first=newest_first)
-                )
+                minutes = await snapshot.fetch(slice_sql.buckets(wanted, MINUTE, window, 60, newest_first=newest_first))
                 for minute in minutes:
                     found += self._parts(_cut(minute["bucket"], MINUTE, window), minute["n"], newest_first)
             if hour["n"] > self._examined or sum(n for _, n in found) >= self._examined:

@@ -25,7 +25,7 @@ from threatlog.process.security_headers import SECURITY_HEADERS
 MIN_TAKEN_BYTES: Final = 64 * 1024
 # Sent by an application instead of the rest of an answer that cannot be whole (ours, not of ASGI): what is written goes
 # out, and the connection ends without the end of the answer, so that nobody takes it for complete.
-BREAK_OFF: Final = "threatlog.http.response.break_off"
+BREAK_OFF: Final[str] = "threatlog.http.response.break_off"
 
 
 class Cycle(RequestResponseCycle):
@@ -38,7 +38,7 @@ class Cycle(RequestResponseCycle):
 
     def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         """Sends a part of the answer (ASGI)."""
-        if message["type"] == BREAK_OFF:  # type: ignore[comparison-overlap] # not one of ASGI's
+        if message["type"] == BREAK_OFF:
             return self._break_off()
         return super().send(message) if self.response_started else self._begin(message)
 

@@ -41,7 +41,10 @@ class Query(Section):
         100_000, ge=0, description="largest `offset`; deeper pages are reached with `cursor` at no extra cost"
     )
     max_exports: Count = Field(
-        4, ge=0, le=64, description="most files of exports that one process sends at once, over two connections of its own"
+        4,
+        ge=0,
+        le=64,
+        description="most files of exports that one process sends at once, over two connections of its own",
     )
 
 

@@ -12,6 +12,9 @@ from prometheus_client import CollectorRegistry
 from ingest_gateway.contract import unix_us
 from query_api.app import create_app
 from query_api.completeness import Lag, completeness
+from query_api.exports.export_metrics import ExportMetrics
+from query_api.exports.export_service import ExportService
+from query_api.exports.export_store import ExportStore
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
 from query_api.page_cache import CachePolicy, PageCache
@@ -24,6 +27,7 @@ from query_api.telemetry import QueryFigures
 from tests.fakes.memory_pages import MemoryPages
 from tests.fakes.memory_reader import MemoryReader
 from tests.unit.query_api.builders import NOON, Clock, logged_event, moment
+from tests.unit.query_api.scripted_pool import ScriptedPool, nothing, sessions_over
 from tests.unit.query_api.test_recent_lists import Lists
 from threatlog.access.key_watch import KeyWatch
 
@@ -93,7 +97,16 @@ class Bench:
         lists.away = True
         recent = RecentReader(lists, self.reader, lambda: {0}, lambda: moment(100))
         service = QueryService(self.reader, recent, cache, self.surroundings, self.figures.rows_given)
-        parts = Parts(service, FiguresInMemory(), self.surroundings, self.health, self.figures, max_offset=5000)
+        self.exports_pool = ScriptedPool(nothing)
+        exports = ExportService(
+            ExportStore(sessions_over(self.exports_pool), "events"),
+            self.surroundings,
+            ExportMetrics(registry),
+            2,
+            self.clock,
+            lambda: self.health.stopping,
+        )
+        parts = Parts(service, FiguresInMemory(), self.surroundings, self.health, self.figures, 5000, exports)
         self.app = create_app(parts, registry, keys)
 
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from ingest_gateway.contract import SEVERITIES, SEVERITY_ALIASES
 from query_api.absent_ids import KEPT_S
 from query_api.aggregation import DEFAULT_VALUES, MOST_INTERVALS, MOST_SERIES, MOST_VALUES
+from query_api.exports.export_openapi import export_paths
 from query_api.filter_language.parse import MAX_CHARS
 from query_api.openapi_examples import (
     CONTEXT,
@@ -62,6 +63,7 @@ def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
             schema["paths"].update({path: {"get": route} for path, route in _paths(max_offset).items()})
+            schema["paths"].update(export_paths())
             describe_keys(schema, routes)
             app.openapi_schema = schema
         return app.openapi_schema

@@ -1,4 +1,4 @@
--- depends: 0011_partition_starts
+-- depends: 0012_word_filters
 -- Exports that were asked for, and of each what is needed to give any part of its file again. The query API's own; an
 -- export is forgotten after some days.
 

@@ -54,8 +54,8 @@ _CREATE_TEXT: Final = (
 _STATUS_TEXT: Final = (
     "`rows`, `bytes` and `progress` (a share of the time range) are of what went out so far, `reached` is where "
     "in time that is. `completed` means that the whole file was sent, `interrupted` that its `reason` ended an answer "
-    "before; a process that was killed leaves `running`. `complete_until` is of the moment when the export was asked for: every "
-    "event acknowledged before it is in the file, unless retention removed it first."
+    "before; a process that was killed leaves `running`. `complete_until` is of the moment when the export was asked "
+    "for: every event acknowledged before it is in the file, unless retention removed it first."
 )
 _ROWS_TEXT: Final = (
     "The file, as fast as it is read. It is whole exactly where the answer ends as HTTP says it ends; otherwise the "
@@ -63,8 +63,8 @@ _ROWS_TEXT: Final = (
     "Where late events have come into the last piece meanwhile, that is 409 `export_changed`: cut your file to "
     f"`resume_at` bytes and ask from there. A piece is about {CHUNK_BYTES >> 20} MiB of events, and a gzip member or "
     "zstd frame of its own. Parquet cannot be continued: fetch it whole, or as files `part=0`, `part=1` and so on "
-    f"until 404, each of {CHUNKS_PER_PART} pieces. NDJSON has events as `/api/v1/logs/query` has, line ends between the "
-    "tokens of attributes being blanks. CSV (RFC 4180) has an apostrophe before each cell that a spreadsheet could "
+    f"until 404, each of {CHUNKS_PER_PART} pieces. NDJSON has events as `/api/v1/logs/query` has, line ends between "
+    "the tokens of attributes being blanks. CSV (RFC 4180) has an apostrophe before each cell that a spreadsheet could "
     "take for a formula, and before each that begins with one: taking one away gives back every cell. Events that were "
     "stored before the export began are in it once; of those that come meanwhile, those that lie ahead of `reached`."
 )

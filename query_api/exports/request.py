@@ -60,7 +60,7 @@ def read_export_request(body: bytes) -> ExportRequest:
     """The export that a JSON object asks for. Raises Problem that names the member."""
     try:
         members = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "not_json", f"the body is no JSON: {error}") from None
     if not isinstance(members, dict):
         raise Problem(422, CODE, f"the body is no JSON object; it has the members {', '.join(_MEMBERS)}")

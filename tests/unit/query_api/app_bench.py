@@ -27,7 +27,8 @@ from query_api.telemetry import QueryFigures
 from tests.fakes.memory_pages import MemoryPages
 from tests.fakes.memory_reader import MemoryReader
 from tests.unit.query_api.builders import NOON, Clock, logged_event, moment
-from tests.unit.query_api.scripted_pool import ScriptedPool, nothing, sessions_over
+from tests.unit.query_api.empty_exports import one_empty_export
+from tests.unit.query_api.scripted_pool import ScriptedPool, sessions_over
 from tests.unit.query_api.test_recent_lists import Lists
 from threatlog.access.key_watch import KeyWatch
 
@@ -97,7 +98,7 @@ class Bench:
         lists.away = True
         recent = RecentReader(lists, self.reader, lambda: {0}, lambda: moment(100))
         service = QueryService(self.reader, recent, cache, self.surroundings, self.figures.rows_given)
-        self.exports_pool = ScriptedPool(nothing)
+        self.exports_pool = ScriptedPool(one_empty_export)
         exports = ExportService(
             ExportStore(sessions_over(self.exports_pool), "events"),
             self.surroundings,

@@ -44,12 +44,13 @@ class Sent:
 
     id: str
     ts: datetime
+    source: str
     message: str
     attributes: bytes | None
 
     def body(self) -> bytes:
         """As it stands in a batch."""
-        about = {"id": self.id, "timestamp": self.ts.isoformat(), "severity": "INFO", "source": "round-trip"}
+        about = {"id": self.id, "timestamp": self.ts.isoformat(), "severity": "INFO", "source": self.source}
         text = json.dumps({**about, "message": self.message}, ensure_ascii=False).encode()
         return text if self.attributes is None else text[:-1] + b',"attributes":' + self.attributes + b"}"
 
@@ -133,12 +134,14 @@ def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fl
 def test_what_goes_in_comes_out_byte_equal(fleet: Fleet, path: Path | None) -> None:
     contents = made_up() if path is None else list(real(path))
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-    events = [_event(random.Random(number), start, number, *content) for number, content in enumerate(contents)]
+    source = "made-up" if path is None else path.name
+    rng = random.Random(source)
+    events = [_event(rng, start + timedelta(milliseconds=10 * n), source, *found) for n, found in enumerate(contents)]
     refused = _send(fleet, events)
     assert set(refused.values()) <= REFUSED
     assert len(refused) < len(events) / 10
     kept = {e.id: (e.message, _outer(e.attributes)) for e in events if e.id not in refused}
-    span = {"start_time": start.isoformat(), "end_time": (start + timedelta(hours=1)).isoformat()}
+    span = {"start_time": start.isoformat(), "end_time": (start + timedelta(hours=1)).isoformat(), "source": source}
     wait_until(lambda: _count(fleet, span) == len(kept), 60, f"{len(kept)} events are stored")
     assert _paged(fleet, span) == kept
     for identifier in list(kept)[:: 1 if path is None else _BY_ID_EVERY]:
@@ -149,11 +152,10 @@ def test_what_goes_in_comes_out_byte_equal(fleet: Fleet, path: Path | None) -> N
     assert _of_parquet(_exported(fleet, span, format="parquet", compression="zstd")) == kept
 
 
-def _event(rng: random.Random, start: datetime, number: int, message: str, raw: bytes | None) -> Sent:
-    ts = start + timedelta(milliseconds=10 * number)
+def _event(rng: random.Random, ts: datetime, source: str, message: str, raw: bytes | None) -> Sent:
     milliseconds = int(ts.timestamp() * 1000)
     identifier = (milliseconds << 80) | 8 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)
-    return Sent(str(UUID(int=identifier)), ts, message, raw)
+    return Sent(str(UUID(int=identifier)), ts, source, message, raw)
 
 
 def _outer(raw: bytes | None) -> bytes | None:

@@ -17,7 +17,7 @@ from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.matching import scalars, value_at
 from query_api.positions import StoredUntil
 from query_api.snapshot import StreamingSnapshot
-from query_api.timeline import Window
+from query_api.timeline import Window, pieces
 
 _COUNTED: Final[tuple[SeriesKey, ...]] = ("severity", "source")
 
@@ -128,7 +128,9 @@ class FacetsScan:
         return [name.attribute for name in names.listed()[:USUAL_ATTRIBUTES]]
 
     async def _from_counts(self, snapshot: StreamingSnapshot, field: SeriesKey) -> Facet:
-        rows = await snapshot.fetch(aggregation_sql.top(TopRequest(self._wanted, field, self._request.values), field))
+        request = TopRequest(self._wanted, field, self._request.values)
+        cut = pieces(self._wanted.start, self._wanted.end)
+        rows = await snapshot.fetch(aggregation_sql.top(request, field, cut))
         distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
         return Facet(field, total, distinct, [(row["value"], row["n"]) for row in rows])
 

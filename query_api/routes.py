@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Match, Route
 
 from query_api.answers import json_body, metrics_body
 from query_api.completeness import Lag
-from query_api.fields_parameters import read_facets_request, read_fields_question
 from query_api.exports.export_routes import export_endpoints
 from query_api.exports.export_service import ExportService
+from query_api.fields_parameters import read_facets_request, read_fields_question
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport

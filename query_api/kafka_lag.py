@@ -1,7 +1,6 @@
-"""Kafka for the query API: where partitions end, and when a record was appended. The only aiokafka import here.
+"""Kafka for the query API: where partitions end, and when a record was appended.
 
-Seen with aiokafka 0.14: an assigned partition that is paused is not fetched, and `seek` drops what was fetched ahead.
-So one consumer without a group holds every partition paused and lets one go for the single record that is asked for.
+One consumer holds every partition paused and lets one go for the single record that is asked for.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
 from ingest_gateway.contract import EPOCH
 from query_api.completeness import PartitionEnds
-from threatlog.process.kafka_connection import connect_keywords, noting_connect_faults
+from query_api.kafka_consumer import (
+    TIMEOUT_S,
+    KafkaUnavailableError,
+    TopicPartition,
+    connected,
+    of_kafka,
+    partitions_of,
+    stop,
+)
 from threatlog.process.server_settings import Kafka
 
-# A broker that is away is found out about after this; nobody waits for it.
-TIMEOUT_S: Final = 3.0
 _FETCH_WAIT_S: Final = 1.0
-_METADATA_POLL_S: Final = 0.02
-
-
-class KafkaUnavailableError(Exception):
-    """Kafka did not say. The text says what is wrong."""
+# Kafka gives at least one whole batch, whatever its size; more is not looked at.
+_MAX_FETCH_BYTES: Final = 1024
 
 
 class KafkaLog:
@@ -81,35 +80,14 @@ class KafkaLog:
 
     async def _connected(self) -> Any:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **connect_keywords(self._kafka),
-                client_id="threatlog-query",
-                group_id=None,
-                enable_auto_commit=False,
-                # Retention may have passed the stored offset: then the first record that is left is the oldest.
-                auto_offset_reset="earliest",
-                # Kafka gives at least one whole batch, whatever its size; more is not looked at.
-                max_partition_fetch_bytes=1024,
-                request_timeout_ms=int(TIMEOUT_S * 1000),
-                metadata_max_age_ms=10_000,
-            )
-            try:
-                await consumer.start()
-            except BaseException:
-                await _stop(consumer)
-                raise
-            self._consumer = consumer
+            # Retention may have passed the stored offset: then the first record that is left is the oldest.
+            self._consumer = await connected(self._kafka, reset="earliest", max_fetch_bytes=_MAX_FETCH_BYTES)
         return self._consumer
 
     async def _assign_all(self, consumer: Any) -> list[TopicPartition]:
         """Every partition of the topic, paused; a topic that grew is noticed when the client refreshes its metadata."""
         assigned: set[TopicPartition] = consumer.assignment()
-        if not assigned:
-            # The client learns about the topics it has partitions of.
-            self._hold(consumer, {TopicPartition(self._topic, 0)})
-            while not consumer.partitions_for_topic(self._topic):  # noqa: ASYNC110 - the client has no event for it
-                await asyncio.sleep(_METADATA_POLL_S)
-        known = {TopicPartition(self._topic, n) for n in consumer.partitions_for_topic(self._topic) or ()}
+        known = await partitions_of(consumer, self._topic)
         if known and known != assigned:
             self._hold(consumer, known)
         return sorted(known or assigned)
@@ -121,23 +99,17 @@ class KafkaLog:
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:
-        with noting_connect_faults(self._kafka) as faults:
-            try:
+        try:
+            with of_kafka(self._kafka):
                 yield
-            except (KafkaError, OSError, TimeoutError) as error:
-                consumer, self._consumer = self._consumer, None
-                if consumer is not None:
-                    self._ending = asyncio.get_running_loop().create_task(_stop(consumer))
-                servers, reason = self._kafka.bootstrap_servers, faults.reason(error)
-                raise KafkaUnavailableError(f"Kafka at {servers}: {reason}") from error
+        except KafkaUnavailableError:
+            consumer, self._consumer = self._consumer, None
+            if consumer is not None:
+                self._ending = asyncio.get_running_loop().create_task(stop(consumer))
+            raise
 
     async def close(self) -> None:
         """Ends the connection."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await _stop(consumer)
-
-
-async def _stop(consumer: Any) -> None:
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(consumer.stop(), 1.0)
+            await stop(consumer)

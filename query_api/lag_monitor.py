@@ -14,7 +14,7 @@ import msgspec
 
 from ingest_gateway.contract import unix_us
 from query_api.completeness import UNKNOWN_LAG, Completeness, Lag, PartitionEnds, completeness
-from query_api.kafka_lag import KafkaUnavailableError
+from query_api.kafka_consumer import KafkaUnavailableError
 from query_api.lag import OldestUnstored, PartitionLag, Sample, TotalLag, When, partition_lags, total_lag
 from query_api.positions import StoredUntil
 from query_api.reading import PositionReader, QueryTimeoutError, StoredPosition, StoreUnavailableError

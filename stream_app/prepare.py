@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
-from zlib import crc32
 
 import msgspec
 
 from ingest_gateway.contract import (
-    EARLIEST,
+    APPEND_PRECISION_US,
     SEVERITY_CODES,
     EventLimits,
     EventRecord,
     RejectedEventError,
     check_event,
+    check_rarities,
     decode_record,
     id_of_position,
     moment_of,
-    time_of_id,
-    unix_us,
+    received_us_of,
+    topic_tag,
     without_null,
 )
 from stream_app.chunks import Record
@@ -194,20 +194,6 @@ async def prepare_by_turns(topic: str, spans: Sequence[Span], limits: EventLimit
     return prepared
 
 
-def _check_rarities(event: EventRecord, record: Record, limits: EventLimits) -> None:
-    """What few records need. Raises RejectedEventError."""
-    if len(record.value or b"") > limits.max_event_bytes:
-        raise RejectedEventError(
-            "event_too_large", f"the record has over {limits.max_event_bytes} bytes, the most allowed"
-        )
-    if event.id is not None:
-        event.timestamp = time_of_id(event.id)
-        if event.timestamp is None:
-            raise RejectedEventError(
-                "id_without_timestamp", "an event with an id needs a timestamp, unless the id is a version-7 UUID"
-            )
-
-
 class _RowEncoder:
     """Encodes rows, remembering what neighbouring records share: the source, and the moment of receipt."""
 
@@ -215,7 +201,7 @@ class _RowEncoder:
 
     def __init__(self, topic: str, limits: EventLimits) -> None:
         self._limits = limits
-        self._topic_tag = crc32(topic.encode())
+        self._topic_tag = topic_tag(topic)
         self._shared: dict[tuple[str, str], SeverityAndSource] = {}
         self._received: datetime | None = None
         self._received_us = 0
@@ -230,20 +216,23 @@ class _RowEncoder:
                 event = decode_record(value)
                 severity = check_event(event, limits)
                 if event.timestamp is None or len(value or b"") > limits.max_event_bytes:
-                    _check_rarities(event, record, limits)
+                    check_rarities(event, len(value or b""), limits)
                 add_row(row(event, severity, partition, record, hours))
             except RejectedEventError as error:
                 prepared.dead_letters.append(dead_letter_of(partition, record, error))
 
     def _row(self, event: EventRecord, severity: str, partition: int, record: Record, hours: set[int]) -> Row:
-        """One row. It runs for every event: each call or lookup saved here is a tenth of a microsecond."""
+        """One row. It runs for every event: each call or lookup saved here is a tenth of a microsecond.
+
+        So what `stored_identity` of the contract says is written out here; a test holds both to each other.
+        """
         appended_us = record.timestamp * 1000
         received = event.received_at
         if received is None or received != self._received:
             self._receive(received, appended_us)
         received_us, received_bytes = self._received_us, self._received_bytes
         # A sender that writes a receipt later than the broker's own is not believed.
-        if received_us > appended_us + 999:
+        if received_us > appended_us + APPEND_PRECISION_US:
             received_us, received_bytes = appended_us, _time(8, appended_us - PG_EPOCH_US)
         moment = event.timestamp
         # Absent: the time of receipt, which for a direct record never changes: it is the broker's append time.
@@ -276,10 +265,8 @@ class _RowEncoder:
     def _receive(self, received: datetime | None, appended_us: int) -> None:
         """Events of one request share their moment of receipt, so it is encoded once for all of them.
 
-        Raises RejectedEventError for a moment that no answer could hold; only a direct producer can write one.
+        Raises RejectedEventError.
         """
-        if received is not None and received < EARLIEST:
-            raise RejectedEventError("bad_timestamp", "received_at is before the year 1 in UTC")
+        self._received_us = received_us_of(received, appended_us)
         self._received = received
-        self._received_us = appended_us if received is None else unix_us(received)
         self._received_bytes = _time(8, self._received_us - PG_EPOCH_US)

@@ -12,11 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
-from zlib import crc32
 
 import orjson
 
-from ingest_gateway.contract import UNDECODABLE, EventLimits, decode_record, id_of_position, moment_of, unix_us
+from ingest_gateway.contract import (
+    UNDECODABLE,
+    EventLimits,
+    decode_record,
+    id_of_position,
+    moment_of,
+    topic_tag,
+    unix_us,
+)
 from stream_app.dead_letter import DeadLetter
 from stream_app.fence import Span
 from stream_app.prepare import prepare
@@ -107,7 +114,7 @@ def with_identity(topic: str, letter: DeadLetter) -> bytes | None:
     if event.id is None:
         received = event.received_at or appended
         moment = event.timestamp or min(received, appended)
-        tag = crc32(topic.encode())
+        tag = topic_tag(topic)
         added["id"] = str(_uuid(id_of_position(unix_us(moment), letter.partition, letter.offset, tag)))
         if event.timestamp is None:
             added["timestamp"] = moment.isoformat()

@@ -29,7 +29,7 @@ CLIENT_FILES = {
     ("stream_app", "redis"): "stream_app/redis_mirror.py",
     ("stream_app", "psycopg"): "stream_app/migrate.py",
     ("stream_app", "yoyo"): "stream_app/migrate.py",
-    ("query_api", "aiokafka"): "query_api/kafka_lag.py",
+    ("query_api", "aiokafka"): "query_api/kafka_consumer.py",
     ("query_api", "asyncpg"): "query_api/postgres_sessions.py",
     ("query_api", "redis"): "query_api/redis_reader.py",
     ("loadgen", "aiokafka"): "loadgen/kafka_sender.py",

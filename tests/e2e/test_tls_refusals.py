@@ -21,7 +21,8 @@ from loadgen.kafka_login import KafkaLogin
 from loadgen.kafka_sender import KafkaSender
 from loadgen.outcome import TargetUnreachableError
 from query_api import postgres_sessions, reading, redis_reader
-from query_api.kafka_lag import KafkaLog, KafkaUnavailableError
+from query_api.kafka_consumer import KafkaUnavailableError
+from query_api.kafka_lag import KafkaLog
 from query_api.statement import Statement
 from stream_app import migrate, redis_mirror
 from stream_app.outcomes import ConfigurationFaultError, StoreUnavailableError

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from query_api.kafka_lag import KafkaLog, KafkaUnavailableError
+from query_api.kafka_consumer import KafkaUnavailableError
+from query_api.kafka_lag import KafkaLog
 from tests.conftest import MakeStack
 from tests.integration.query_api.running import start_query
 from tests.processes import Spawner, wait_until

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from query_api.completeness import Lag, PartitionEnds
-from query_api.kafka_lag import KafkaUnavailableError
+from query_api.kafka_consumer import KafkaUnavailableError
 from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.reading import StoredPosition, StoreUnavailableError
 from tests.unit.query_api.builders import Clock, moment, position

@@ -32,6 +32,8 @@ from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
 from query_api.scan import ScanPolicy
 from query_api.service import QueryService
+from query_api.tail.build import build_tails
+from query_api.tail.tails import Tails
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
 from threatlog.access.requirement import NoKeysError, first_keys, kept_current
@@ -108,9 +110,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
                 time.monotonic,
                 lambda: health.stopping,
             )
-            parts = _build(settings, clients, monitor, figures, health, exports)
+            tails = build_tails(settings, monitor, registry, keys, _now)
+            parts = _build(settings, clients, monitor, figures, health, exports, tails)
             app = create_app(parts, registry, keys)
-            await serve(app, listener, health.stop, bounds=connection_bounds(settings.server))
+
+            def stop() -> None:
+                health.stop()
+                tails.stop()
+
+            await serve(app, listener, stop, bounds=connection_bounds(settings.server))
     finally:
         await clients.close()
     return 0
@@ -144,6 +152,7 @@ def _build(
     figures: QueryFigures,
     health: Health,
     exports: ExportService,
+    tails: Tails,
 ) -> Parts:
     cache = settings.cache
     policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
@@ -155,7 +164,7 @@ def _build(
         rows_given=figures.rows_given,
         budget_s=settings.query.search_budget,
     )
-    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset, exports)
+    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset, exports, tails)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from query_api.openapi import describe
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 from query_api.route_scopes import ROUTE_SCOPES
 from query_api.routes import Parts, export_routes, operator_routes, query_routes
+from query_api.tail.routes import tail_routes
 from query_api.telemetry import QueryFigures
 from threatlog.access.authentication import Authentication
 from threatlog.access.key_watch import KeyWatch
@@ -35,7 +36,12 @@ def create_app(parts: Parts, registry: CollectorRegistry, keys: KeyWatch | None 
         redirect_slashes=False,
     )
     # First, because routes are tried in order and these take nearly every request.
-    app.router.routes[:0] = query_routes(parts) + export_routes(parts) + operator_routes(parts, registry)
+    app.router.routes[:0] = [
+        *tail_routes(parts.tails),
+        *query_routes(parts),
+        *export_routes(parts),
+        *operator_routes(parts, registry),
+    ]
     install_problem_handlers(app)
     _install_store_handlers(app, parts.figures)
     describe(app, parts.max_offset, ROUTE_SCOPES)

@@ -137,6 +137,14 @@ class LagMonitor:
         known = {position.partition for position in self._positions} | set(self._ends.offsets if self._ends else ())
         return frozenset(known) or None
 
+    def trouble_with_kafka(self) -> str | None:
+        """Why Kafka does not answer; None while it does."""
+        return self._trouble.get("kafka")
+
+    def end_offsets(self) -> Mapping[int, int]:
+        """Where each partition ended when that was last asked; empty while it is not known."""
+        return {} if self._ends is None else {partition: end for partition, (_, end) in self._ends.offsets.items()}
+
     def completeness(self, stored_until_us: StoredUntil) -> Completeness:
         """How complete rows are that were read together with these positions."""
         return completeness(stored_until_us, self._ends)

@@ -46,6 +46,8 @@ from query_api.routes import (
     TOP_PATH,
 )
 from query_api.search import DEFAULT_LIMIT, MAX_LIMIT
+from query_api.tail.openapi import tail_description
+from query_api.tail.routes import TAIL_PATH
 from stream_app.contract import RECENT_EVENTS
 from threatlog.access.authentication import RouteScopes
 from threatlog.access.openapi import describe_keys
@@ -62,7 +64,9 @@ def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
-            schema["paths"].update({path: {"get": route} for path, route in _paths(max_offset).items()})
+            narrowing = [_severity(), _source(), _filter()]
+            paths = {**_paths(max_offset), TAIL_PATH: tail_description(narrowing)}
+            schema["paths"].update({path: {"get": route} for path, route in paths.items()})
             schema["paths"].update(export_paths())
             describe_keys(schema, routes)
             app.openapi_schema = schema

@@ -138,10 +138,15 @@ def read_filter(values: Mapping[str, str]) -> SearchFilter:
     start, end = read_moment(values, "start_time"), read_moment(values, "end_time")
     if start >= end:
         raise refuse("end_time", "a time after start_time", values["end_time"])
+    return SearchFilter(start, end, read_severities(values), read_source(values), read_expression(values))
+
+
+def read_source(values: Mapping[str, str]) -> str | None:
+    """The whole name of one source; None where any will do. Raises Problem."""
     source = values.get("source")
     if source is not None and (not 0 < len(source) <= _MAX_SOURCE_CHARS or "\0" in source):
         raise refuse("source", f"the whole name of a source, 1 to {_MAX_SOURCE_CHARS} characters", source)
-    return SearchFilter(start, end, read_severities(values), source, read_expression(values))
+    return source
 
 
 def read_expression(values: Mapping[str, str]) -> Expression:

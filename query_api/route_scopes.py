@@ -19,6 +19,7 @@ from query_api.routes import (
     STATS_PATH,
     TOP_PATH,
 )
+from query_api.tail.routes import TAIL_PATH
 from threatlog.access.authentication import OPEN, RouteScopes
 from threatlog.access.caller import Scope
 
@@ -38,6 +39,7 @@ ROUTE_SCOPES: Final = RouteScopes(
         FIELDS_PATH: _QUERY,
         FACETS_PATH: _QUERY,
         EXPLAIN_PATH: _QUERY,
+        TAIL_PATH: _QUERY,
         EVENT_PATH: _QUERY,
         CONTEXT_PATH: _QUERY,
         EXPORTS_PATH: _QUERY,

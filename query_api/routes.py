@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute
 
 from query_api.answers import json_body, metrics_body
 from query_api.completeness import Lag
@@ -21,6 +21,7 @@ from query_api.fields_parameters import read_facets_request, read_fields_questio
 from query_api.figures import metrics_answer
 from query_api.health import Health
 from query_api.lag_monitor import LagReport
+from query_api.noted_route import NotedRoute
 from query_api.parameters import (
     read_context_request,
     read_event_request,
@@ -33,8 +34,9 @@ from query_api.parameters import (
 )
 from query_api.reading import FiguresStore
 from query_api.service import QueryService
+from query_api.tail.tails import Tails
 from query_api.telemetry import QueryFigures, QueryKind
-from threatlog.process.http_metrics import Scope, metrics_response
+from threatlog.process.http_metrics import metrics_response
 from threatlog.process.problems import Problem
 
 QUERY_PATH: Final = "/api/v1/logs/query"
@@ -72,15 +74,7 @@ class Parts:
     figures: QueryFigures
     max_offset: int
     exports: ExportService
-
-
-class _NotedRoute(Route):
-    """A route that leaves itself in the scope, as FastAPI's own do, for the request metrics."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, child_scope = super().matches(scope)
-        child_scope["route"] = self
-        return match, child_scope
+    tails: Tails
 
 
 def query_routes(parts: Parts) -> list[BaseRoute]:
@@ -105,7 +99,7 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
         CONTEXT_PATH: ("context", context),
         STATS_PATH: ("stats", lambda asked: service.stats(read_stats_filter(_query(asked)))),
     }
-    return [_NotedRoute(path, _counted(parts.figures, kind, answer)) for path, (kind, answer) in answers.items()]
+    return [NotedRoute(path, _counted(parts.figures, kind, answer)) for path, (kind, answer) in answers.items()]
 
 
 def _query(request: Request) -> bytes:
@@ -134,7 +128,7 @@ def _counted(figures: QueryFigures, kind: QueryKind, answer: Answer) -> Endpoint
 
 def export_routes(parts: Parts) -> list[BaseRoute]:
     """The routes of exports."""
-    return [_NotedRoute(path, endpoint, methods=[method]) for path, method, endpoint in export_endpoints(parts.exports)]
+    return [NotedRoute(path, endpoint, methods=[method]) for path, method, endpoint in export_endpoints(parts.exports)]
 
 
 def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute]:
@@ -163,12 +157,12 @@ def operator_routes(parts: Parts, registry: CollectorRegistry) -> list[BaseRoute
         return metrics_response(registry)
 
     return [
-        _NotedRoute(METRICS_PATH, metrics),
-        _NotedRoute(LAG_PATH, lag),
-        _NotedRoute("/health", health),
-        _NotedRoute("/readyz", ready),
-        _NotedRoute("/livez", alive),
-        _NotedRoute("/metrics", prometheus),
+        NotedRoute(METRICS_PATH, metrics),
+        NotedRoute(LAG_PATH, lag),
+        NotedRoute("/health", health),
+        NotedRoute("/readyz", ready),
+        NotedRoute("/livez", alive),
+        NotedRoute("/metrics", prometheus),
     ]
 
 

@@ -104,6 +104,10 @@ class Ledger:
         """How many events have this fate."""
         return sum(entry.fate is fate for entry in self._entries.values())
 
+    def fates(self) -> list[tuple[str, Fate]]:
+        """Each event's number with what is known of it."""
+        return [(number, entry.fate) for number, entry in self._entries.items()]
+
     @property
     def bad_acked(self) -> int:
         """How many bad records Kafka has acknowledged."""

@@ -28,6 +28,15 @@ class StoredKey:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
+    def check_active(self, now: datetime) -> None:
+        """Raises KeyRefusedError with `revoked_key` or `expired_key`."""
+        state = self.state(now)
+        if state != "active":
+            ended_at = self.revoked_at if state == "revoked" else self.expires_at
+            ended = "was revoked" if state == "revoked" else "expired"
+            detail = f"this API key {ended} at {ended_at:%Y-%m-%dT%H:%M:%SZ}"
+            raise KeyRefusedError(f"{state}_key", detail, self.caller.key_id)
+
 
 class KeyRefusedError(Exception):
     """A presented key is not accepted. `code` says why; `key_id` is empty where the text is no key."""
@@ -58,10 +67,13 @@ class KeyTable:
         # One answer for both, so that ids cannot be tried out. What is said of a key's state, only its holder learns.
         if stored is None or not key.matches(stored.secret_hash):
             raise KeyRefusedError("bad_key", "this API key is not known here", key.key_id)
-        state = stored.state(now)
-        if state != "active":
-            ended_at = stored.revoked_at if state == "revoked" else stored.expires_at
-            ended = "was revoked" if state == "revoked" else "expired"
-            detail = f"this API key {ended} at {ended_at:%Y-%m-%dT%H:%M:%SZ}"
-            raise KeyRefusedError(f"{state}_key", detail, key.key_id)
+        stored.check_active(now)
+        return stored.caller
+
+    def of_id(self, key_id: str, now: datetime) -> Caller:
+        """Whose key has this id, if it is still good. Raises KeyRefusedError."""
+        stored = self._keys.get(key_id)
+        if stored is None:
+            raise KeyRefusedError("bad_key", "this API key is not known here", key_id)
+        stored.check_active(now)
         return stored.caller

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from threatlog.access.audit import AuditEntry
 from threatlog.access.caller import Caller
 from threatlog.access.failures import Failures
-from threatlog.access.key_table import KeyTable, StoredKey
+from threatlog.access.key_table import KeyRefusedError, KeyTable, StoredKey
 from threatlog.access.postgres_keys import KeysUnavailableError
 
 REFRESH_INTERVAL_S: Final = 1.0
@@ -69,6 +69,17 @@ class KeyWatch:
         caller = self._table.caller(presented, now)
         self._used[caller.key_id] = now
         return caller
+
+    def why_no_longer(self, caller: Caller) -> tuple[str, str] | None:
+        """Code and words where somebody who was let in would not be now; None where they would."""
+        try:
+            self.check_known()
+            self._table.of_id(caller.key_id, self._clocks.now())
+        except KeyRefusedError as error:
+            return error.code, str(error)
+        except KeysUnknownError as error:
+            return "keys_unknown", str(error)
+        return None
 
     def check_known(self) -> None:
         """Raises KeysUnknownError where no key can be judged."""

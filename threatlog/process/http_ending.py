@@ -7,6 +7,7 @@ or waits for ever: for the rest of a body that nobody wants, and for a reader of
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, Final
@@ -26,6 +27,9 @@ MIN_TAKEN_BYTES: Final = 64 * 1024
 # Sent by an application instead of the rest of an answer that cannot be whole (ours, not of ASGI): what is written goes
 # out, and the connection ends without the end of the answer, so that nobody takes it for complete.
 BREAK_OFF: Final[str] = "threatlog.http.response.break_off"
+# An answer without an end, of which little may be sent for hours.
+_EVENT_STREAM: Final = b"text/event-stream"
+_UNACKNOWLEDGED_MS: Final = 30_000
 
 
 class Cycle(RequestResponseCycle):
@@ -67,6 +71,8 @@ class Cycle(RequestResponseCycle):
                 self.chunked_encoding = False
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = closes = False  # the header is there already
+            elif name == b"content-type" and value == _EVENT_STREAM:
+                _notice_who_vanished(self.transport)
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
         if self.answered_early:
@@ -213,6 +219,13 @@ class EndingProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif unsent_bytes:
             self._watch_writing()
+
+
+def _notice_who_vanished(transport: asyncio.Transport) -> None:
+    """Whoever does not acknowledge what is sent is gone; Linux alone would go on trying for a quarter of an hour."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
 
 
 def _as_bytes(problem: Problem) -> bytes:

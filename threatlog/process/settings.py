@@ -46,6 +46,12 @@ class Query(Section):
         le=64,
         description="most files of exports that one process sends at once, over two connections of its own",
     )
+    max_tails: Count = Field(
+        100,
+        ge=0,
+        le=5000,
+        description="live tails that one query API process serves at once; above it the answer is 503",
+    )
 
 
 class Stream(Section):

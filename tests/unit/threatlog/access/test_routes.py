@@ -32,6 +32,7 @@ LISTED = {
     "query": {
         "GET /api/v1/logs/query": {"query"},
         "GET /api/v1/logs/recent": {"query"},
+        "GET /api/v1/logs/tail": {"query"},
         "GET /api/v1/logs/{id}": {"query"},
         "GET /api/v1/logs/{id}/context": {"query"},
         "GET /api/v1/logs/histogram": {"query"},
@@ -89,7 +90,8 @@ def needed(service: str, method: str, path: str) -> set[str]:
 
 
 def concrete(path: str) -> str:
-    return path.replace("{id}", "01a20d0d-ae4b-7c3e-9f0a-5b1d2c3e4f50")
+    """The path of a request that is answered at once: a tail has no end unless it is refused."""
+    return path.replace("{id}", "01a20d0d-ae4b-7c3e-9f0a-5b1d2c3e4f50").replace("/tail", "/tail?after=nothing")
 
 
 @pytest.mark.parametrize("service", LISTED)

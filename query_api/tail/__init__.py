@@ -1,0 +1,1 @@
+"""The live tail: events as Kafka takes them, filtered, without a gap."""

@@ -1,0 +1,67 @@
+"""All tails of a process: how many there may be, what they share, and when one of them ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from query_api.tail.catch_up import MOST_AT_ONCE
+from query_api.tail.event_stream import Ending, EventStream
+from query_api.tail.figures import TailFigures
+from query_api.tail.live_log import LiveLog
+from query_api.tail.request import TailRequest
+from query_api.tail.session import Session
+from threatlog.access.caller import Caller
+from threatlog.process.problems import Problem
+
+# A revoked key is known within a second or two in each process, and its tail ends within this after that.
+_LOOK_EVERY_S: Final = 1.0
+_RETRY_AFTER_S: Final = 10
+# Why somebody may tail no longer: a code and a text; None where they may.
+Judge = Callable[[Caller], tuple[str, str] | None]
+
+
+class Tails:
+    """Opens streams over one live log. Without a `judge` anybody may tail for ever."""
+
+    def __init__(self, live: LiveLog, figures: TailFigures, most: int, judge: Judge | None = None) -> None:
+        self._live = live
+        self._figures = figures
+        self._most = most
+        self._judge = judge
+        self._open = 0
+        self._stopping = asyncio.Event()
+        self._catching_up = asyncio.Semaphore(MOST_AT_ONCE)
+        figures.watch(lambda: self._open)
+
+    def stop(self) -> None:
+        """The process ends: so does every tail, now."""
+        self._stopping.set()
+
+    def stream(self, request: TailRequest, caller: Caller) -> EventStream:
+        """The answer to a request. Raises Problem 503 where there are too many."""
+        if self._stopping.is_set():
+            raise Problem(503, "stopping", "this process is stopping")
+        if self._open >= self._most:
+            self._figures.refused()
+            detail = f"this process has all the {self._most} tails it may have (query.max_tails)"
+            raise Problem(503, "too_many_tails", detail, _RETRY_AFTER_S)
+        self._open += 1
+        session = Session(request, self._live, self._catching_up, self._figures)
+        return EventStream(session.pieces, lambda: self._ending(caller), self._closed)
+
+    def _closed(self) -> None:
+        self._open -= 1
+
+    async def _ending(self, caller: Caller) -> Ending:
+        """Returns once the process stops, or the caller may tail no longer."""
+        while True:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY_S)
+            except TimeoutError:
+                refused = None if self._judge is None else self._judge(caller)
+                if refused is not None:
+                    return Ending(*refused)
+            else:
+                return Ending("stopping", "this process is stopping; go on at another one, or at this one in a moment")

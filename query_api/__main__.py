@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from ingest_gateway.contract import EventLimits
 from query_api.app import create_app
 from query_api.background import Reporter, running
 from query_api.circuit import Circuit
@@ -27,12 +28,16 @@ from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.page_cache import CachePolicy, PageCache
 from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory
 from query_api.postgres_sessions import connections, export_sessions
+from query_api.receipts.record_lookup import RecordLookup
+from query_api.receipts.service import Receipts
+from query_api.receipts.store import PostgresReceipts
 from query_api.recent_lists import RecentReader
 from query_api.redis_reader import RedisReader, connect
 from query_api.routes import Parts
 from query_api.scan import ScanPolicy
 from query_api.service import QueryService
 from query_api.tail.build import build_tails
+from query_api.tail.live_event import EventDecoder
 from query_api.tail.tails import Tails
 from query_api.telemetry import QueryFigures
 from stream_app.contract import RedisKeys
@@ -74,8 +79,11 @@ class _Clients:
     redis: RedisReader
     kafka: KafkaLog
     exports: ExportStore
+    receipts: PostgresReceipts
+    records: RecordLookup
 
     async def close(self) -> None:
+        await self.records.close()
         await self.kafka.close()
         await self.redis.close(_CLOSE_S)
         await asyncio.gather(self.store.close(_CLOSE_S), self.exports.close(_CLOSE_S))
@@ -126,9 +134,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 
 async def _open_clients(settings: Settings) -> _Clients:
     timeout_s = settings.query.statement_timeout
+    pools = await connections(settings.postgres, timeout_s)
     return _Clients(
         PostgresReader(
-            await connections(settings.postgres, timeout_s),
+            pools,
             settings.kafka.topic,
             ReaderMemory.empty(time.monotonic),
             ScanPolicy(settings.query.search_budget, timeout_s),
@@ -142,6 +151,8 @@ async def _open_clients(settings: Settings) -> _Clients:
         ),
         KafkaLog(settings.kafka, _now),
         ExportStore(await export_sessions(settings.postgres, timeout_s, _EXPORT_CONNECTIONS), settings.kafka.topic),
+        PostgresReceipts(pools.queries, settings.kafka.topic),
+        RecordLookup(settings.kafka),
     )
 
 
@@ -164,7 +175,10 @@ def _build(
         rows_given=figures.rows_given,
         budget_s=settings.query.search_budget,
     )
-    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset, exports, tails)
+    topic = settings.kafka.topic
+    decoder = EventDecoder(topic, EventLimits.of(settings.limits.model_dump()))
+    receipts = Receipts(clients.receipts, clients.records, clients.store, decoder, monitor, topic)
+    return Parts(service, clients.store, monitor, health, figures, settings.query.max_offset, exports, tails, receipts)
 
 
 def main() -> None:

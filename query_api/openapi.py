@@ -31,6 +31,7 @@ from query_api.openapi_examples import (
 )
 from query_api.openapi_fields import FACETS_TEXT, FIELDS_TEXT, facets_asked, fields_asked
 from query_api.parameters import DEFAULT_AROUND, MOST_AROUND
+from query_api.receipts.openapi import receipts_description
 from query_api.routes import (
     CONTEXT_PATH,
     EVENT_PATH,
@@ -41,6 +42,7 @@ from query_api.routes import (
     LAG_PATH,
     METRICS_PATH,
     QUERY_PATH,
+    RECEIPTS_PATH,
     RECENT_PATH,
     STATS_PATH,
     TOP_PATH,
@@ -65,7 +67,8 @@ def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
             narrowing = [_severity(), _source(), _filter()]
-            paths = {**_paths(max_offset), TAIL_PATH: tail_description(narrowing)}
+            more = {TAIL_PATH: tail_description(narrowing), RECEIPTS_PATH: receipts_description()}
+            paths = {**_paths(max_offset), **more}
             schema["paths"].update({path: {"get": route} for path, route in paths.items()})
             schema["paths"].update(export_paths())
             describe_keys(schema, routes)

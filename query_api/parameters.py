@@ -271,8 +271,12 @@ def read_event_request(identifier: str, query: bytes) -> tuple[UUID, datetime | 
 
 
 def _event_of(identifier: str, values: Mapping[str, str]) -> tuple[UUID, datetime | None]:
+    return read_event_id(identifier), read_moment(values, "timestamp") if "timestamp" in values else None
+
+
+def read_event_id(text: str) -> UUID:
+    """The id of an event. Raises Problem."""
     try:
-        found = UUID(identifier)
+        return UUID(text)
     except ValueError:
-        raise refuse("id", "a UUID such as 019ab549-2e4b-7c3e-9f0a-5b1d2c3e4f50", identifier) from None
-    return found, read_moment(values, "timestamp") if "timestamp" in values else None
+        raise refuse("id", "a UUID such as 019ab549-2e4b-7c3e-9f0a-5b1d2c3e4f50", text) from None

@@ -33,6 +33,8 @@ from query_api.parameters import (
     read_top_request,
 )
 from query_api.reading import FiguresStore
+from query_api.receipts.request import read_receipt_request
+from query_api.receipts.service import Receipts
 from query_api.service import QueryService
 from query_api.tail.tails import Tails
 from query_api.telemetry import QueryFigures, QueryKind
@@ -51,6 +53,7 @@ CONTEXT_PATH: Final = "/api/v1/logs/{id}/context"
 STATS_PATH: Final = "/api/v1/stats"
 METRICS_PATH: Final = "/api/v1/metrics"
 LAG_PATH: Final = "/api/v1/lag"
+RECEIPTS_PATH: Final = "/api/v1/receipts"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[bytes]]
@@ -75,6 +78,7 @@ class Parts:
     max_offset: int
     exports: ExportService
     tails: Tails
+    receipts: Receipts
 
 
 def query_routes(parts: Parts) -> list[BaseRoute]:
@@ -98,6 +102,7 @@ def query_routes(parts: Parts) -> list[BaseRoute]:
         EVENT_PATH: ("event", event),
         CONTEXT_PATH: ("context", context),
         STATS_PATH: ("stats", lambda asked: service.stats(read_stats_filter(_query(asked)))),
+        RECEIPTS_PATH: ("receipt", lambda asked: parts.receipts.answer(read_receipt_request(_query(asked)))),
     }
     return [NotedRoute(path, _counted(parts.figures, kind, answer)) for path, (kind, answer) in answers.items()]
 

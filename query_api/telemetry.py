@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream_app.contract import LATENCY_BOUNDS_MS
 
 CacheResult = Literal["hit", "shared", "miss", "bypass"]
-QueryKind = Literal["query", "event", "recent", "stats", "histogram", "top", "fields", "facets", "explain", "context"]
+QueryKind = Literal[
+    "query", "event", "recent", "stats", "histogram", "top", "fields", "facets", "explain", "context", "receipt"
+]
 KINDS: Final[tuple[QueryKind, ...]] = get_args(QueryKind)
 _CACHE_RESULTS: Final[tuple[CacheResult, ...]] = ("hit", "shared", "miss", "bypass")
 

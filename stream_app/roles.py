@@ -10,6 +10,9 @@ from threatlog.process.postgres_roles import GATEWAY, READER, ROLES, WRITER
 # Every service that asks for API keys: read them, note their use, write down what failed.
 _LOOK_UP_KEYS: Final = dict.fromkeys(ROLES, ("SELECT", "UPDATE (last_used_at)"))
 _COUNTS: Final = {WRITER: ("SELECT", "INSERT", "UPDATE"), READER: ("SELECT",)}
+# Of a dead letter whoever asks with its receipt learns why, not what others sent.
+_OF_LETTER: Final = ("topic", "partition", '"offset"', "reason", "detail", "stored_at", "settled_as")
+_WHY_DEAD: Final = tuple(f"SELECT ({name})" for name in (*_OF_LETTER, "redriven_partition", "redriven_offset"))
 # Of whoever migrates alone.
 _NOBODY: Final[Mapping[str, tuple[str, ...]]] = {}
 
@@ -27,8 +30,8 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "log_count_hour": _COUNTS,
     "log_foreign_ids": {WRITER: ("SELECT", "INSERT"), READER: ("SELECT",)},
     "log_word_filters": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT",)},
-    "dead_letters": {WRITER: ("SELECT", "INSERT")},
-    "offset_gaps": {WRITER: ("SELECT", "INSERT")},
+    "dead_letters": {WRITER: ("SELECT", "INSERT"), READER: _WHY_DEAD},
+    "offset_gaps": {WRITER: ("SELECT", "INSERT"), READER: ("SELECT",)},
     "retention_drops": {WRITER: ("SELECT",), READER: ("SELECT",)},
     "process_metrics": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT", "INSERT", "UPDATE")},
     "process_metrics_folded": {WRITER: ("SELECT", "INSERT", "UPDATE", "DELETE"), READER: ("SELECT",)},

@@ -26,9 +26,11 @@ from query_api.service import QueryService
 from query_api.telemetry import QueryFigures
 from tests.fakes.memory_pages import MemoryPages
 from tests.fakes.memory_reader import MemoryReader
+from tests.fakes.memory_receipts import MemoryReceiptStore
 from tests.fakes.memory_topic import MemoryTopic
 from tests.unit.query_api.builders import NOON, Clock, logged_event, moment
 from tests.unit.query_api.empty_exports import one_empty_export
+from tests.unit.query_api.receipts.receipt_bench import receipts_of
 from tests.unit.query_api.scripted_pool import ScriptedPool, sessions_over
 from tests.unit.query_api.tail.tail_bench import tails_of
 from tests.unit.query_api.test_recent_lists import Lists
@@ -109,9 +111,18 @@ class Bench:
             self.clock,
             lambda: self.health.stopping,
         )
-        self.tails = tails_of(MemoryTopic(), registry, judge=None if keys is None else keys.why_no_longer)
+        self.topic, self.receipts = MemoryTopic(), MemoryReceiptStore()
+        self.tails = tails_of(self.topic, registry, judge=None if keys is None else keys.why_no_longer)
         parts = Parts(
-            service, FiguresInMemory(), self.surroundings, self.health, self.figures, 5000, exports, self.tails
+            service=service,
+            figures_store=FiguresInMemory(),
+            lag=self.surroundings,
+            health=self.health,
+            figures=self.figures,
+            max_offset=5000,
+            exports=exports,
+            tails=self.tails,
+            receipts=receipts_of(self.receipts, self.topic, self.surroundings),
         )
         self.app = create_app(parts, registry, keys)
 

@@ -163,6 +163,7 @@ async def test_the_description_has_every_route_with_an_example(client: httpx.Asy
         "/api/v1/logs/fields",
         "/api/v1/logs/facets",
         "/api/v1/logs/tail",
+        "/api/v1/receipts",
         "/api/v1/logs/{id}",
         "/api/v1/logs/{id}/context",
         "/api/v1/stats",

@@ -33,6 +33,7 @@ LISTED = {
         "GET /api/v1/logs/query": {"query"},
         "GET /api/v1/logs/recent": {"query"},
         "GET /api/v1/logs/tail": {"query"},
+        "GET /api/v1/receipts": {"query"},
         "GET /api/v1/logs/{id}": {"query"},
         "GET /api/v1/logs/{id}/context": {"query"},
         "GET /api/v1/logs/histogram": {"query"},

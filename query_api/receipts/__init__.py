@@ -1,0 +1,1 @@
+"""What became of a record that a receipt names."""

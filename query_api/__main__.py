@@ -110,14 +110,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     reporter = Reporter(clients.store, figures, process, started_at)
     try:
         async with running(monitor, reporter), kept_current(keys):
-            exports = ExportService(
-                clients.exports,
-                monitor,
-                ExportMetrics(registry),
-                settings.query.max_exports,
-                time.monotonic,
-                lambda: health.stopping,
-            )
+            exports = _exports(settings, clients, monitor, registry, health)
             tails = build_tails(settings, monitor, registry, keys, _now)
             parts = _build(settings, clients, monitor, figures, health, exports, tails)
             app = create_app(parts, registry, keys)
@@ -130,6 +123,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     finally:
         await clients.close()
     return 0
+
+
+def _exports(
+    settings: Settings, clients: _Clients, monitor: LagMonitor, registry: CollectorRegistry, health: Health
+) -> ExportService:
+    most = settings.query.max_exports
+    return ExportService(
+        clients.exports, monitor, ExportMetrics(registry), most, time.monotonic, lambda: health.stopping
+    )
 
 
 async def _open_clients(settings: Settings) -> _Clients:

@@ -34,7 +34,7 @@ def selects(text: str) -> bool:
         *("pass*", "*word", "*asswor*", "203.0.*.7", "/port \\d{5}/", "/PORT/i", "-absent", "NOT absent", "*"),
         *("severity:HIGH", "severity:error,low", "severity>=medium", "severity<CRITICAL", "-severity:LOW"),
         *("source:WEB-01.example.net", "source:web-*", "source:/^web-\\d+/", "-source:web-02"),
-        *("user.name:root", "user.name:*", "user.id:1001", "user.id>=1e3", "user.id<1001.5", "user.id:1.001e3"),
+        *("user.name:root", "user.name:*", "user.id:1001", "user.id>=1e3", "user.id<1001.5", "user.id:1001.0"),
         *(
             "attributes.message:own",
             "message:failed",
@@ -84,6 +84,8 @@ def test_it_is_selected(text: str) -> None:
             "user.name:roo",
             "user:root",
             "user.id>1001",
+            "user.id:1.001e3",
+            "user.id:01001",
         ),
         *(
             "none:*",

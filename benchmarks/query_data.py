@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
+
+from stream_app.filter_building import FilterBuilding
 
 # A little more than seven days, so that ranges of seven days can differ.
 SPAN: Final = timedelta(days=7, hours=2)
@@ -57,6 +62,17 @@ _ROLLUPS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """Lends the connection that fills the tables."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        yield self.connection
+
+
 async def fill(dsn: str, topic: str, partitions: int, events: int, end: datetime) -> float:
     """Stores `events` events that happened in the SPAN before `end`; returns the seconds it took."""
     started = time.perf_counter()
@@ -75,6 +91,9 @@ async def fill(dsn: str, topic: str, partitions: int, events: int, end: datetime
         for table in tables[:-1]:
             # As the stream application does for every day that is over.
             await connection.execute(f"CREATE INDEX {table}_source_ts ON {table} (source, ts)")
+        building = FilterBuilding(_Session(connection), lambda: end + timedelta(hours=3))
+        while await building.build(24):
+            pass
         await connection.executemany(
             "INSERT INTO consumer_offsets VALUES ($1, $2, 0, $3, 'stream-bench-1')",
             [(topic, partition, end) for partition in range(partitions)],

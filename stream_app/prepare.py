@@ -87,6 +87,11 @@ class Row(msgspec.Struct, gc=False):
         return self.shared.severity
 
     @property
+    def text_bytes(self) -> int:
+        """About how long message and attributes are."""
+        return len(self.copy_bytes)
+
+    @property
     def event(self) -> EventRecord:
         """The event, decoded anew: few are asked for, and keeping all of a window cost half a microsecond each."""
         event = decode_record(self.record.value)

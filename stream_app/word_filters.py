@@ -6,7 +6,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from stream_app.contract.word_filters import (
     slice_bytes,
     unpacked_bounds,
 )
-from stream_app.prepare import Row
 from stream_app.word_filter import HOUR_US, WordFilter
 from stream_app.word_hashing import Hashes, attribute_words, message_words
 
@@ -36,7 +35,22 @@ _time_of: Final = attrgetter("ts_us")
 _message_of: Final = attrgetter("message")
 
 
-def by_hours(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+class Worded(Protocol):
+    """What is looked at of an event; times in microseconds since 1970."""
+
+    @property
+    def ts_us(self) -> int: ...
+    @property
+    def message(self) -> bytes: ...
+    @property
+    def attributes(self) -> Any: ...
+    @property
+    def text_bytes(self) -> int:
+        """About how long both are together."""
+        ...
+
+
+def by_hours(rows: Sequence[Worded]) -> Iterator[Sequence[Worded]]:
     """The rows of each hour; rows sorted by time. None where there are more than MOST_HOURS."""
     hours = []
     start = 0
@@ -49,29 +63,29 @@ def by_hours(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     yield from hours
 
 
-def blocks_of(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def blocks_of(rows: Sequence[Worded]) -> Iterator[Sequence[Worded]]:
     """Rows of about equal number, eight blocks or a multiple of them, or one."""
     count = 1 if len(rows) < _FEWEST_OF_EIGHT else 8 * -(-len(rows) // (8 * _EVENTS_PER_BLOCK))
     for index in range(count):
         yield from _bounded(rows[len(rows) * index // count : len(rows) * (index + 1) // count])
 
 
-def _bounded(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    if len(rows) > 1 and sum(len(row.copy_bytes) for row in rows) > _TEXT_BYTES:
+def _bounded(rows: Sequence[Worded]) -> Iterator[Sequence[Worded]]:
+    if len(rows) > 1 and sum(row.text_bytes for row in rows) > _TEXT_BYTES:
         yield from _bounded(rows[: len(rows) // 2])
         yield from _bounded(rows[len(rows) // 2 :])
     elif rows:
         yield rows
 
 
-def words_of(rows: Sequence[Row]) -> Hashes:
+def words_of(rows: Sequence[Worded]) -> Hashes:
     """Hashes of the words of all these events."""
     attributes = [row.attributes for row in rows if row.attributes]
     words = message_words(map(_message_of, rows))
     return np.concatenate((words, attribute_words(attributes))) if attributes else words
 
 
-def filter_of(blocks: Sequence[Sequence[Row]], words: Sequence[Hashes]) -> WordFilter:
+def filter_of(blocks: Sequence[Sequence[Worded]], words: Sequence[Hashes]) -> WordFilter:
     """The filter of an hour's blocks, given the words of each."""
     places = places_for(max(map(len, words)))
     slices = np.zeros((places, slice_bytes(len(blocks))), np.uint8)
@@ -110,7 +124,7 @@ def _bits(part: WordFilter) -> NDArray[np.uint8]:
     return np.unpackbits(slices, axis=1, count=part.blocks, bitorder="little")
 
 
-async def by_turns(rows: Sequence[Row]) -> list[WordFilter]:
+async def by_turns(rows: Sequence[Worded]) -> list[WordFilter]:
     """The filters of a window's rows, by hour, letting the event loop turn after each block."""
     filters = []
     for hour in by_hours(rows):

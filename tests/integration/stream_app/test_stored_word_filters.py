@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +16,7 @@ from query_api.postgres_reader import PostgresReader, ReaderMemory
 from query_api.postgres_sessions import connections
 from query_api.search import PageRequest, SearchFilter
 from stream_app.contract.word_filters import unpacked_bounds
+from stream_app.filter_building import FilterBuilding
 from stream_app.filter_joining import FilterJoining
 from stream_app.postgres_store import PostgresStore
 from stream_app.word_filters import by_turns
@@ -145,3 +147,24 @@ async def test_an_hour_with_events_that_no_filter_is_of_is_read(store: PostgresS
     assert len(await uncounted_hours(store)) == 1
     assert await found(reader, "late") == ["word late"]
     assert await found(reader, "word 7") == ["word 7"]
+
+
+async def test_hours_that_lack_filters_get_them_while_events_are_stored(
+    store: PostgresStore, reader: PostgresReader, stack: Stack
+) -> None:
+    rng = random.Random(5)
+    stored = await store.positions({0: 0})
+    await store.write(window([chunk(0, [event(n, rng, str(n)) for n in range(900)])], stored))
+    await store_window(store, [event(900 + n, rng, str(900 + n)) for n in range(100)])
+    other = PostgresStore(stack.postgres_of("stream"), TOPIC, "maintain")
+    building = FilterBuilding(other, lambda: NOON + timedelta(hours=2))
+    made = asyncio.create_task(building.build(10))
+    for start in range(1000, 1100, 10):
+        await store_window(store, [event(start + n, rng, str(start + n)) for n in range(10)])
+    assert await made == 2
+    await other.close()
+    assert await uncounted_hours(store) == []
+    for word in ("3", "899", "950", "1099"):
+        assert await found(reader, f"word {word}") == [f"word {word}"]
+    price = await reader.price(SearchFilter(TEN, NOON, expression=parse("absent")))
+    assert price.to_read == 0

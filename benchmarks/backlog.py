@@ -131,44 +131,30 @@ def run(*, quick: bool = False) -> Section:
     with bench_stack(PARTITIONS) as stack:
         size, found = asyncio.run(measure(stack, events, rounds))
     worker, hand, filtering = map(_median, (found.by_worker, found.by_hand, found.with_word_filters))
-    title = (
-        f"Stream application: backlog of {events:,} records of {size:.0f} bytes, {PARTITIONS} partitions, one worker"
-    )
     return Section(
-        title,
-        (
-            Figure("rate", f"{worker.events_per_s:,.0f} events/s", "100,000", worker.events_per_s >= 100_000),
-            Figure("worker CPU", f"{worker.own_us:.2f} us/event", "7", worker.own_us <= 7),
-            Figure("PostgreSQL backend CPU", f"{worker.backend_us:.2f} us/event", ""),
-            Figure(
-                "both together",
-                f"{worker.us:.2f} us/event",
-                "9",
-                worker.us <= 9,
-            ),
-            Figure("hand-written loop: rate", f"{hand.events_per_s:,.0f} events/s", ""),
-            Figure(
-                "hand-written loop: CPU, own and backend", f"{hand.own_us:.2f} and {hand.backend_us:.2f} us/event", ""
-            ),
-            Figure(
-                "worker against the loop, own CPU",
-                f"{worker.own_us / hand.own_us:.2f} times",
-                "1.2",
-                worker.own_us / hand.own_us <= 1.2,
-            ),
-            Figure("with word filters: rate", f"{filtering.events_per_s:,.0f} events/s", ""),
-            Figure(
-                "word filters, worker and backend",
-                f"{filtering.us - worker.us:.2f} us/event",
-                "2.5",
-                filtering.us - worker.us <= 2.5,
-            ),
-        ),
+        f"Stream application: backlog of {events:,} records of {size:.0f} bytes, {PARTITIONS} partitions, one worker",
+        _figures(worker, hand, filtering),
         f"The middle one of {rounds} rounds by cost, loop and worker in turn on the same records, the worker without"
         " and with `storage.word_filters`; rows and ids counted after each. Both decode, check and COPY with the same"
         " code; the loop reads with aiokafka's getmany, the worker whole record batches. What the worker had fetched"
         " when its first window was stored counts as done before. A backlog is not told to Redis window by window;"
         " Redis is rebuilt when it ends.",
+    )
+
+
+def _figures(worker: Drain, hand: Drain, filtering: Drain) -> tuple[Figure, ...]:
+    ratio, filters_us = worker.own_us / hand.own_us, filtering.us - worker.us
+    of_hand = f"{hand.own_us:.2f} and {hand.backend_us:.2f} us/event"
+    return (
+        Figure("rate", f"{worker.events_per_s:,.0f} events/s", "100,000", worker.events_per_s >= 100_000),
+        Figure("worker CPU", f"{worker.own_us:.2f} us/event", "7", worker.own_us <= 7),
+        Figure("PostgreSQL backend CPU", f"{worker.backend_us:.2f} us/event", ""),
+        Figure("both together", f"{worker.us:.2f} us/event", "9", worker.us <= 9),
+        Figure("hand-written loop: rate", f"{hand.events_per_s:,.0f} events/s", ""),
+        Figure("hand-written loop: CPU, own and backend", of_hand, ""),
+        Figure("worker against the loop, own CPU", f"{ratio:.2f} times", "1.2", ratio <= 1.2),
+        Figure("with word filters: rate", f"{filtering.events_per_s:,.0f} events/s", ""),
+        Figure("word filters, worker and backend", f"{filters_us:.2f} us/event", "2.5", filters_us <= 2.5),
     )
 
 

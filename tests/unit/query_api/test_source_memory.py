@@ -78,6 +78,7 @@ async def ask(memory: SourceMemory, database: Counted, first: int, last: int) ->
 OPERATIONS = st.one_of(
     st.tuples(st.just("add"), HOURS, SOURCES),
     st.tuples(st.just("remove"), HOURS, SOURCES),
+    st.tuples(st.just("exchange"), HOURS, SOURCES),
     st.tuples(st.just("restore"), HOURS, SOURCES),
     st.tuples(st.just("ask"), HOURS, HOURS),
     st.just(("ask", 0, DAYS * 24 - 1)),
@@ -95,6 +96,11 @@ def test_whatever_happens_in_between_the_answer_is_what_the_database_has(
             database.cells[one, other] += 1
         elif name == "remove" and database.cells[one, other]:
             database.cells[one, other] -= 1
+            database.drops += 1
+        elif name == "exchange":
+            # Retention takes some away, and then as many of another source come late.
+            gone = sum(database.cells.pop((one, source), 0) for source in "abc")
+            database.cells[one, other] += gone
             database.drops += 1
         elif name == "restore":
             # From a backup, then something else was stored: as many as before.

@@ -85,7 +85,7 @@ def run(*, quick: bool = False) -> Section:
         f" time on a core, in ms, that an answer takes of the query API and its sessions in PostgreSQL, whatever else"
         f" the machine does. `no load` is before the first event is sent. VictoriaLogs' p50 / p95 are under the same"
         f" load on the same machine (from memory: a kill lost 10 s). Filling took {took_s:.0f} s."
-        f" The load average was {runnable:.0f} before the first question: above the number of cores, times are others'.",
+        f" The load average was {runnable:.0f} before the first one: above the number of cores, times are others'.",
     )
 
 

@@ -1,5 +1,7 @@
 """Which blocks of stored events may hold the words that a filter needs; the form is the stream application's."""
 
+# ruff: noqa: S608 - as in sql.py: only fixed fragments and names of the contract are put together.
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -13,24 +15,14 @@ from typing import Final
 from ingest_gateway.contract import EPOCH
 from query_api.filter_language.needed_words import All, Any, Needed, Word, words_in
 from query_api.snapshot import Row, Snapshot
-from query_api.statement import Statement
-from query_api.timeline import HOUR, Window
+from query_api.sql import each_of
+from query_api.statement import Arguments, Statement
+from query_api.timeline import HOUR, Window, joined
 from stream_app.contract import WORD_FILTERS, word_filters
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-# Of each filter the slices at the asked places, and how many events it is of. Where it is stored leads back to it.
-_SLICES: Final = f"""
-SELECT ctid AS place, date_bin('1 hour', last_ts, 'epoch'::timestamptz) AS hour, events, blocks,
-       ARRAY(SELECT substring(slices, ((p & (octet_length(slices) / width - 1)) * width)::int + 1, width)
-             FROM unnest($3::bigint[]) AS p) AS found
-FROM (
-    SELECT ctid, last_ts, events, slices, octet_length(bounds) / 16 AS blocks,
-           (octet_length(bounds) / 16 + 7) / 8 AS width
-    FROM {WORD_FILTERS} WHERE last_ts >= $1 AND last_ts < $2
-) AS filters"""  # noqa: S608 - a name of the contract
-
-_BOUNDS: Final = f"SELECT ctid AS place, bounds FROM {WORD_FILTERS} WHERE ctid = ANY($1::tid[])"  # noqa: S608
+_BOUNDS: Final = f"SELECT ctid AS place, bounds FROM {WORD_FILTERS} WHERE ctid = ANY($1::tid[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +50,8 @@ async def blocks_with(
     """
     words = list(dict.fromkeys(words_in(needed)))
     places = [place for word in words for place in word_filters.places_of(word)]
-    rows = await snapshot.fetch(Statement(_SLICES, (hours[-1].start, hours[0].start + HOUR, places)))
+    within = Window(hours[-1].start, hours[0].start + HOUR)
+    rows = await snapshot.fetch(_slices(joined((hour.start for hour in hours), HOUR, within), places))
     of_hour: dict[datetime, list[Row]] = defaultdict(list)
     for row in rows:
         of_hour[row["hour"]].append(row)
@@ -72,6 +65,20 @@ async def blocks_with(
         row, mask = hits[kept["place"]]
         found[row["hour"]] += _blocks(row, mask, word_filters.unpacked_bounds(kept["bounds"]))
     return found
+
+
+def _slices(windows: Sequence[Window], places: Sequence[int]) -> Statement:
+    """Of each filter the slices at these places, how many events it is of, and where it is stored: that leads back."""
+    arguments = Arguments()
+    visited, asked = each_of(arguments, windows), arguments.add(places)
+    return arguments.statement(
+        "SELECT place, date_bin('1 hour', last_ts, 'epoch'::timestamptz) AS hour, events, blocks,"
+        " ARRAY(SELECT substring(slices, ((p & (octet_length(slices) / width - 1)) * width)::int + 1, width)"
+        f" FROM unnest({asked}::bigint[]) AS p) AS found"
+        f" FROM {visited} (SELECT ctid AS place, last_ts, events, slices, octet_length(bounds) / 16 AS blocks,"
+        f" (octet_length(bounds) / 16 + 7) / 8 AS width FROM {WORD_FILTERS} WHERE last_ts >= w.a AND last_ts < w.z"
+        " OFFSET 0) AS filters"
+    )
 
 
 def _events(rows: Sequence[Row]) -> int:

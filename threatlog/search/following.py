@@ -43,23 +43,25 @@ class Following:
         self._retry_s = 0.0
         self._was_connected = False
 
-    def events(self, at_begin: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-        """The events, for ever; before the first of them what `at_begin` gives, once the stream has begun.
+    def events(
+        self, at_begin: Callable[[], Iterator[bytes]], is_new: Callable[[bytes], bool] = lambda _: True
+    ) -> Iterator[bytes]:
+        """The events that are new, for ever; before the first what `at_begin` gives, once the stream has begun.
 
         Raises SearchError where it cannot begin, or may not go on.
         """
         while True:
-            problem = f"the stream has ended at {self._last_id or 'its beginning'}"
+            problem = "the stream has ended"
             try:
                 for event in self._once():
                     if not self._was_connected:
                         self._was_connected = True
                         yield from at_begin()
                     self._wait_s = _FIRST_WAIT_S
-                    if event.kind == "log":
-                        yield event.data
-                    else:
+                    if event.kind != "log":
                         self._tell(event)
+                    elif is_new(event.data):
+                        yield event.data
             except (BrokenOffError, BusyError, AwayError) as error:
                 if not self._was_connected and isinstance(error, AwayError):
                     raise

@@ -129,10 +129,10 @@ def _followed(options: SearchOptions, api: QueryApi, progress: Progress) -> Iter
     limit = min(options.limit or MOST_OF_A_PAGE, MOST_OF_A_PAGE)
     history = History(api, {**wanted, **since}, limit, lambda: datetime.now(UTC), time.sleep, say)
     around = Surroundings(time.sleep, lambda: random.uniform(0.5, 1.0), say)  # noqa: S311 - spreads reconnects
-    for encoded in Following(api, wanted, around).events(history.events if options.since else lambda: iter(())):
-        if history.is_new(encoded):
-            progress.events += 1
-            yield encoded
+    past = history.events if options.since else lambda: iter(())
+    for encoded in Following(api, wanted, around).events(past, history.is_new):
+        progress.events += 1
+        yield encoded
 
 
 def _write(out: BinaryIO, renderer: Renderer, first: bytes | None, rest: Iterator[bytes], *, at_once: bool) -> None:

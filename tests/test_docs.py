@@ -19,8 +19,11 @@ from threatlog.__main__ import main as threatlog_command
 from threatlog.process.load_settings import load_settings, variables
 from threatlog.process.postgres_roles import ROLES
 from threatlog.process.settings import Settings
+from threatlog.search_command import KEY_VARIABLE, URL_VARIABLE
 from threatlog.settings_table import config_yaml, markdown
 
+# Of no section of the settings.
+OTHER_VARIABLES = {"THREATLOG_CONFIG", FAIL_POINT, KEY_VARIABLE, URL_VARIABLE}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = tuple(name for name in tracked_files() if name.endswith(".md"))
 documents = pytest.mark.parametrize("name", DOCUMENTS)
@@ -109,7 +112,7 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
         if section in sections and setting not in {"events", "py"}:
             assert f"{section}.{setting}" in known, f"{name}: {section}.{setting}"
     for variable in re.findall(r"THREATLOG_[A-Z_]+[A-Z]\b", read(name)):
-        known_variable = variable.removesuffix("_FILE") in variables() or variable in {"THREATLOG_CONFIG", FAIL_POINT}
+        known_variable = variable.removesuffix("_FILE") in variables() or variable in OTHER_VARIABLES
         assert known_variable, f"{name}: {variable}"
 
 

@@ -11,13 +11,13 @@ from typing import Final, Literal
 from threatlog.search.log_event import LogEvent, event_of, one_line
 
 Output = Literal["table", "json", "csv"]
-CSV_COLUMNS: Final = ("timestamp", "severity", "source", "message", "attributes", "id", "ingested_at")
+CSV_COLUMNS: Final = ("id", "timestamp", "severity", "source", "message", "ingested_at", "attributes")
 _COLOURS: Final = {"CRITICAL": "1;97;41", "HIGH": "1;31", "MEDIUM": "33", "LOW": "36", "INFO": "32"}
 _DIM, _ESCAPED, _RESET = "\x1b[2m", "\x1b[7m", "\x1b[0m"
 # Whatever is no printable character: controls, marks that turn the direction of writing, halves of characters.
 _SUSPECT: Final = re.compile(r"[^ -~]")
-# What spreadsheets take for a formula, also behind a blank; as in OWASP's "CSV Injection".
-_FORMULA: Final = re.compile(r"[\s]*[=+\-@\t\r]")
+# As in exports: what a spreadsheet could take for a formula, and the apostrophe that is put before it.
+_FORMULA_BEGINNINGS: Final = tuple("=+-@\t\r\n＝＋－＠'")
 
 
 def harmless(text: str) -> str:
@@ -62,8 +62,8 @@ class Renderer:
     def _csv(self, encoded: bytes) -> bytes:
         event = event_of(encoded)
         cells: tuple[str, ...] = (
-            *(event.timestamp, event.severity, event.source, event.message),
-            *(event.attributes_text(), event.id, event.ingested_at),
+            *(event.id, event.timestamp, event.severity, event.source, event.message),
+            *(event.ingested_at, event.attributes_text()),
         )
         if self._is_terminal:
             cells = tuple(harmless(cell) for cell in cells)
@@ -100,7 +100,9 @@ def _marked(text: str) -> str:
 
 
 def _csv_line(cells: tuple[str, ...]) -> bytes:
-    """As in RFC 4180. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    """As in RFC 4180. Taking one apostrophe away where a cell begins with it gives back every cell."""
     made = io.StringIO()
-    csv.writer(made, lineterminator="\r\n").writerow(f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells)
+    csv.writer(made, lineterminator="\r\n").writerow(
+        f"'{cell}" if cell.startswith(_FORMULA_BEGINNINGS) else cell for cell in cells
+    )
     return made.getvalue().encode("utf-8", "surrogatepass")

@@ -143,6 +143,8 @@ class FacetsScan:
                 self._events[field] += 1
                 if isinstance(value, str):
                     counts.add(value)
+                elif type(value) is int:
+                    counts.add(str(value))
                 else:
                     for text in set(scalars(value)):
                         counts.add(text)

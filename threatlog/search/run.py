@@ -70,9 +70,10 @@ def run(options: SearchOptions, address: Address, environ: Mapping[str, str]) ->
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        if not is_paged:
-            leave_standard_output()
-            return EXIT_BROKEN_PIPE
+        if is_paged:  # Whoever left it has seen enough.
+            return EXIT_FOUND
+        leave_standard_output()
+        return EXIT_BROKEN_PIPE
     except SearchError as error:
         say(str(error))
         if isinstance(error, WrongQueryError):

@@ -195,7 +195,7 @@ def test_a_terminal_gets_it_through_the_pager(searched: Searched, tmp_path: Path
     pager.chmod(0o755)
     code, shown = on_terminal(searched, *RANGE, "--all", PAGER=f"'{pager}' 5")
     lines = shown.splitlines()
-    assert (code, len(lines), lines[5]) == (0, 7, "paged, LESS=FRX")
+    assert (code, len(lines), lines[5]) == (0, 6, "paged, LESS=FRX")
     # Whether this one shows colours is not known.
     assert "\x1b" not in shown
     code, shown = on_terminal(searched, "nothing-like-it", *RANGE, PAGER=f"'{pager}' 5")

@@ -25,8 +25,9 @@ _SETTLED: Final = timedelta(days=1)
 
 SMALL: Final = """
 SELECT ctid, first_ts, last_ts, events, bounds, slices FROM (
-    SELECT ctid, *, sum(octet_length(slices)) OVER (ORDER BY last_ts, ctid) AS bytes FROM (
-        SELECT ctid, * FROM log_word_filters WHERE NOT is_final ORDER BY last_ts, ctid LIMIT $1
+    SELECT *, sum(octet_length(slices)) OVER (ORDER BY last_ts, ctid) AS bytes FROM (
+        SELECT ctid, first_ts, last_ts, events, bounds, slices FROM log_word_filters
+        WHERE NOT is_final ORDER BY last_ts, ctid LIMIT $1
     ) AS small
 ) AS added_up WHERE bytes <= $2 ORDER BY last_ts, ctid"""
 REMOVE: Final = "DELETE FROM log_word_filters WHERE ctid = ANY($1::tid[])"

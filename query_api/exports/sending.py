@@ -51,7 +51,7 @@ class FileMaker:
         self._writer = writer
         self._now_s = now_s
         self._encoders = encoders
-        self._walk = Walk(sending.export.request, CHUNK_BYTES)
+        self._walk = Walk(sending.export.request, CHUNK_BYTES, now_s)
         self.last = sending.before
 
     async def pieces(self) -> AsyncGenerator[bytes]:

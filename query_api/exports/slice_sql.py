@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from ingest_gateway.contract import SEVERITIES
@@ -112,17 +111,16 @@ def _found(arguments: Arguments, wanted: SearchFilter, span: Span, windows: Sequ
     )
 
 
-def buckets(wanted: SearchFilter, step: timedelta, within: Window, most: int, *, newest_first: bool) -> Statement:
-    """Rows (bucket, n): the next hours or minutes that may hold wanted events, and how many of any kind they hold.
+def hours_ahead(wanted: SearchFilter, within: Window, most: int) -> Statement:
+    """Rows (bucket, n), oldest first: the hours that may hold wanted events, and how many of any kind they hold.
 
     `wanted` is of counts.
     """
     arguments = Arguments()
-    level = Level.HOURS if step == HOUR else Level.MINUTES
-    bounds = f"bucket >= {arguments.add(floor_to(within.start, step))} AND bucket < {arguments.add(within.end)}"
-    table = (COUNTED_BY_SOURCE if wanted.is_by_source else COUNTED_OF_ALL)[level]
+    bounds = f"bucket >= {arguments.add(floor_to(within.start, HOUR))} AND bucket < {arguments.add(within.end)}"
+    table = (COUNTED_BY_SOURCE if wanted.is_by_source else COUNTED_OF_ALL)[Level.HOURS]
     may = f"bucket IN (SELECT bucket FROM {table} WHERE {bounds} AND n > 0{narrowed(arguments, wanted)})"
     return arguments.statement(
-        f"SELECT bucket, sum(n)::bigint AS n FROM {COUNTED_OF_ALL[level]} WHERE {bounds} AND {may} GROUP BY bucket "
-        f"HAVING sum(n) > 0 ORDER BY bucket {'DESC' if newest_first else 'ASC'} LIMIT {arguments.add(most)}"
+        f"SELECT bucket, sum(n)::bigint AS n FROM {COUNTED_OF_ALL[Level.HOURS]} WHERE {bounds} AND {may} "
+        f"GROUP BY bucket HAVING sum(n) > 0 ORDER BY bucket LIMIT {arguments.add(most)}"
     )

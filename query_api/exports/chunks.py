@@ -29,9 +29,12 @@ class Chunk:
     is_last: bool
 
 
-def digest_of(content: bytes, before: Chunk | None) -> bytes:
-    """Of everything up to the end of this content."""
-    return hashlib.blake2b((before.digest if before else b"") + content, digest_size=16).digest()
+def digest_of(content: Sequence[bytes], before: Chunk | None) -> bytes:
+    """Of everything up to the end of this content, whose parts follow each other."""
+    digest = hashlib.blake2b(before.digest if before else b"", digest_size=16)
+    for part in content:
+        digest.update(part)
+    return digest.digest()
 
 
 @dataclass(frozen=True, slots=True)

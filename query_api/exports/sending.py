@@ -77,6 +77,7 @@ class FileMaker:
                         raise ChangedError
                     await self._remember(chunk, before)  # 2
                 before = self.last = chunk
+                del found  # while it is sent, only its bytes are kept
                 if data[skip:]:
                     yield data[skip:]
                 skip = 0

@@ -48,7 +48,8 @@ _CSV: Final = f"""concat(id, ',', {_time("ts")}, ',', {_SEVERITY}, ',', {_cell("
  E'\\r\\n')"""
 _LINES: Final = "coalesce(convert_to(string_agg({line}, ''), 'UTF8'), '') AS data"
 _US: Final = "int8send((extract(epoch FROM {column}) * 1000000)::bigint)"
-# Each column's values one behind the other, in network order; of texts also how many bytes each has.
+# Each column's values one behind the other, in network order; of texts also how many bytes each has, and of those that
+# may be absent a digit for each.
 _PARQUET: Final = ", ".join(
     f"coalesce(string_agg({made}, ''::bytea), ''::bytea) AS {name}"
     for name, made in {
@@ -62,7 +63,7 @@ _PARQUET: Final = ", ".join(
         "ingested_at": _US.format(column="received_at"),
         "attributes": "convert_to(attributes::text, 'UTF8')",
         "attributes_bytes": "int4send(coalesce(octet_length(attributes::text), 0))",
-        "has_attributes": r"CASE WHEN attributes IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea END",
+        "has_attributes": "CASE WHEN attributes IS NULL THEN '0'::bytea ELSE '1'::bytea END",
     }.items()
 )
 _GIVEN: Final[dict[Format, str]] = {

@@ -16,12 +16,13 @@ from query_api.exports.export_store import CANCELLED, CancelledExportError, Expo
 from query_api.exports.files import writer_for
 from query_api.exports.request import ExportRequest
 from query_api.exports.sending import ChangedError, FileMaker
+from query_api.exports.store_sql import RUNNING
 from query_api.parameters import refuse
 from query_api.positions import StoredUntil
 from threatlog.process.problems import Problem
 
 # A part is a file of its own, so it is what is sent again after an interruption; and pieces are its row groups.
-CHUNKS_PER_PART: Final = 64
+CHUNKS_PER_PART: Final = 8
 _BUSY_RETRY_AFTER_S: Final = 5
 
 
@@ -157,7 +158,7 @@ class ExportService:
                 (sent.file_rows if sent else 0) - (opened.begins_at.file_rows if opened.begins_at else 0)
             )
             self.metrics.ended(outcome)
-            status = "running" if outcome == "completed" and sent is not None and not sent.is_last else outcome
+            status = RUNNING if outcome == "completed" and sent is not None and not sent.is_last else outcome
             await self.store.finish(opened.export.id, caller, status, {**_reach(sent), **detail})
         finally:
             self._release()

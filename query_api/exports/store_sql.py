@@ -13,6 +13,7 @@ from stream_app.contract import EXPORT_CHUNKS, EXPORTS
 
 # For so long the rest of a broken download can be had.
 KEPT: Final = timedelta(days=7)
+RUNNING: Final = "running"
 _CHUNK: Final = "number, bytes, rows, ts, event_id, digest, is_last"
 
 FORGET_OLD: Final = Statement(f"DELETE FROM {EXPORTS} WHERE created_at < clock_timestamp() - $1::interval", (KEPT,))
@@ -91,6 +92,6 @@ def finish(identifier: str, caller: str, status: str, detail: str, reason: str |
     return Statement(
         f"WITH ended AS (UPDATE {EXPORTS} SET status = $3, reason = $5, updated_at = clock_timestamp() "
         "WHERE id = $1 AND status <> 'cancelled' RETURNING id) "
-        "INSERT INTO audit_log (actor, action, target, detail) SELECT $2, 'export.' || $3, $1, $4::text::jsonb",
-        (identifier, caller, status, detail, reason),
+        "INSERT INTO audit_log (actor, action, target, detail) SELECT $2, $6, $1, $4::text::jsonb",
+        (identifier, caller, status, detail, reason, "export.part_sent" if status == RUNNING else f"export.{status}"),
     )

@@ -152,6 +152,24 @@ def test_what_goes_in_comes_out_byte_equal(fleet: Fleet, path: Path | None) -> N
     assert _of_parquet(_exported(fleet, span, format="parquet", compression="zstd")) == kept
 
 
+def test_an_export_of_words_has_all_events_with_them(fleet: Fleet) -> None:
+    """By the filters of words that the worker wrote, where it writes them."""
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+    rng = random.Random(1)
+    events = [
+        _event(rng, start + timedelta(seconds=n), "words", f"{'needle' if n % 97 == 0 else 'hay'} {n}", None)
+        for n in range(3000)
+    ]
+    assert not _send(fleet, events)
+    span = {"start_time": start.isoformat(), "end_time": (start + timedelta(hours=1)).isoformat(), "source": "words"}
+    wait_until(lambda: _count(fleet, span) == len(events), 60, "all are stored")
+    wanted = [event.message for event in events if event.message.startswith("needle")]
+    found = _exported(fleet, span, q="needle", order="oldest_first")
+    assert [json.loads(line)["message"] for line in found.splitlines()] == wanted
+    found = _exported(fleet, span, q="needle -hay")
+    assert [json.loads(line)["message"] for line in found.splitlines()] == wanted[::-1]
+
+
 def _event(rng: random.Random, ts: datetime, source: str, message: str, raw: bytes | None) -> Sent:
     milliseconds = int(ts.timestamp() * 1000)
     identifier = (milliseconds << 80) | 8 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)

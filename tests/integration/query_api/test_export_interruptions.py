@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import random
 import signal
+import urllib.request
 from collections.abc import Iterator
 
 import asyncpg
+import pyarrow.parquet as pq
 import pytest
 
 from query_api.reading import LoggedEvent
@@ -67,8 +70,6 @@ def api(shared: QueryApi) -> QueryApi:
 
 def sent_now(api: QueryApi) -> float:
     """How many exports the process sends."""
-    import urllib.request
-
     with urllib.request.urlopen(f"{api.url}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
     (line,) = (line for line in text.splitlines() if line.startswith("threatlog_exports_running "))
@@ -191,12 +192,24 @@ def test_a_killed_process_leaves_what_another_one_goes_on_from(stack: Stack, api
 
 
 def test_parts_of_parquet_are_files_and_together_the_whole(api: QueryApi) -> None:
-    import io
-
-    import pyarrow.parquet as pq
-
+    messages = [event.message for event in newest_first(EVENTS)]
     export = made(api, format="parquet")
     assert refused(api, export, "?part=1")["code"] == "part_not_reached"
-    table = pq.read_table(io.BytesIO(read(api, export)))
-    assert table.column("message").to_pylist() == [event.message for event in newest_first(EVENTS)]
-    assert read(api, export, "?part=0")[:4] == b"PAR1"
+    assert messages_in(read(api, export)) == messages
+    again = made(api, format="parquet")
+    parts = [read(api, again, "?part=0")]
+    assert status_of(api, again)["status"] == "running"
+    cut = Download(api, again, "?part=1")
+    cut.read(MIB)
+    cut.close()
+    parts.append(read(api, again, "?part=1"))
+    assert refused(api, again, "?part=2")["code"] == "no_such_part"
+    assert (status_of(api, again)["status"], status_of(api, again)["parts"]) == ("completed", 2)
+    assert [message for part in parts for message in messages_in(part)] == messages
+    assert all(messages_in(part) for part in parts)
+
+
+def messages_in(data: bytes) -> list[str]:
+    """Of a file of Parquet."""
+    found: list[str] = pq.read_table(io.BytesIO(data)).column("message").to_pylist()
+    return found

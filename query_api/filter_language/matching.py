@@ -34,7 +34,8 @@ from query_api.filter_language.expressions import (
     WordPattern,
     Words,
 )
-from query_api.filter_language.regular_expressions import RegularExpression, written_for
+from query_api.filter_language.linear import is_found, is_found_folded, is_whole_folded
+from query_api.filter_language.regular_expressions import RegularExpression, literal_for, written_for
 from query_api.filter_language.values import (
     ADDRESS,
     ORDER,
@@ -85,9 +86,9 @@ def matches(expression: Expression, event: Candidate) -> bool:
         case Everything():
             return True
         case Words(text):
-            return _compiled(words_pattern(text), ignores_case=True).search(event.message) is not None
+            return is_found_folded(words_pattern(folded(text)), event.message)
         case WordPattern(glob):
-            return _compiled(word_glob_pattern(glob), ignores_case=True).search(event.message) is not None
+            return is_found_folded(word_glob_pattern(_folded(glob)), event.message)
         case MessageMatches(regular):
             return _search(regular, event.message)
         case SeverityIs(codes):
@@ -142,7 +143,7 @@ def _satisfies(text: str, test: Test) -> bool:
         case Compared(sign, bound):
             return _compare(text, sign, bound)
         case Like(glob):
-            return _compiled(_whole(glob), ignores_case=True).fullmatch(text) is not None
+            return is_whole_folded(_whole(_folded(glob)), text)
         case Matches(regular):
             return _search(regular, text)
         case Within(network):
@@ -171,15 +172,18 @@ def _is_within(text: str, network: Network) -> bool:
         return False
 
 
+def _folded(glob: Glob) -> Glob:
+    return Glob(tuple(map(folded, glob.pieces)))
+
+
 def _whole(glob: Glob) -> str:
-    return ".*".join(map(re.escape, glob.pieces))
+    return ".*".join(map(literal_for, glob.pieces))
 
 
 def _search(regular: RegularExpression, text: str) -> bool:
-    pattern = _compiled(written_for(regular, "python"), ignores_case=regular.ignores_case)
-    return pattern.search(text) is not None
+    return is_found(_written(regular), text)
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(pattern: str, *, ignores_case: bool) -> re.Pattern[str]:
-    return re.compile(pattern, re.ASCII | re.DOTALL | (re.IGNORECASE if ignores_case else re.NOFLAG))
+def _written(regular: RegularExpression) -> str:
+    return written_for(regular, "re2")

@@ -1,4 +1,4 @@
-"""Regular expressions that PostgreSQL and Python understand alike: checked, bounded, and written anew for each.
+"""Regular expressions that PostgreSQL and RE2 understand alike: checked, bounded, and written anew for each.
 
 What is not in the grammar is refused: back references and looks around, since their cost has no bound; classes by name
 and possessive quantifiers, since the two differ. Letters are those of ASCII in `\\w`, `\\b` and where case is ignored.
@@ -28,7 +28,7 @@ _SHORTHANDS: Final = {
     "w": (("0", "9"), ("A", "Z"), ("_", "_"), ("a", "z")),
     "s": (("\t", "\r"), (" ", " ")),
 }
-Engine = Literal["postgres", "python"]
+Engine = Literal["postgres", "re2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ def regular_expression(text: str, *, ignores_case: bool) -> RegularExpression:
 
 
 def written_for(expression: RegularExpression, engine: Engine) -> str:
-    """The text for that engine. Python wants it with re.ASCII and re.DOTALL; PostgreSQL with COLLATE "C"."""
-    return _emit(_parsed(expression.text), engine)
+    """The text for that engine. PostgreSQL wants it with COLLATE "C", and folds letters; in RE2's they are folded."""
+    node = _parsed(expression.text)
+    return _emit(node, "postgres") if engine == "postgres" else _emit_for_re2(node, folds=expression.ignores_case)
 
 
 @functools.cache
@@ -218,15 +219,46 @@ def _emit(node: _Node, engine: Engine) -> str:
             return _ANCHORS[engine][kind]
 
 
+def _emit_for_re2(node: _Node, *, folds: bool) -> str:
+    match node:
+        case _Alternation(sequences):
+            inner = ("".join(_emit_for_re2(part, folds=folds) for part in sequence) for sequence in sequences)
+            return f"(?:{'|'.join(inner)})"
+        case _Repeated(part, least, most):
+            return _repeated(f"(?:{_emit_for_re2(part, folds=folds)})", least, most)
+        case _Set(ranges, is_negated) if folds and ranges:
+            return _emit(_Set(tuple(_both_cases(ranges)), is_negated), "re2")
+        case _:
+            return _emit(node, "re2")
+
+
+def _repeated(part: str, least: int, most: int | None) -> str:
+    """Written out, as long as `_states` says: RE2 refuses repetitions that are more than a thousand together."""
+    if most is None:
+        return f"{part * (least - 1)}{part}+" if least else f"{part}*"
+    optional = most - least
+    return f"{part * least}{f'(?:{part}' * optional}{')?' * optional}"
+
+
+def _both_cases(ranges: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
+    """These, and the same letters of ASCII in the other case."""
+    for first, last in ranges:
+        yield first, last
+        for low, high, shift in (("A", "Z", 32), ("a", "z", -32)):
+            begin, end = max(first, low), min(last, high)
+            if begin <= end:
+                yield chr(ord(begin) + shift), chr(ord(end) + shift)
+
+
 def _written_ranges(ranges: tuple[tuple[str, str], ...]) -> Iterator[str]:
     for first, last in ranges:
         yield _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}"
 
 
-# Without flags PostgreSQL's $ is the very end, Python's may be before a last newline.
+# Each is the very beginning or end, whatever lines there are.
 _ANCHORS: Final = {
     "postgres": {"^": "^", "$": "$", "b": r"\y", "B": r"\Y"},
-    "python": {"^": r"\A", "$": r"\Z", "b": r"\b", "B": r"\B"},
+    "re2": {"^": r"\A", "$": r"\z", "b": r"\b", "B": r"\B"},
 }
 
 

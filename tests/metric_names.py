@@ -11,6 +11,7 @@ from ingest_gateway.metrics import GatewayMetrics
 from query_api.exports.export_metrics import ExportMetrics
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import LagReport
+from query_api.tail.figures import TailFigures
 from query_api.telemetry import QueryFigures
 from stream_app.figures import StreamFigures
 from threatlog.process.http_metrics import HttpMetrics
@@ -30,6 +31,7 @@ def metric_names(*, samples: bool = True) -> frozenset[str]:
     StreamFigures(registry, lambda: 0.0, lambda: range(0))
     QueryFigures(registry)
     ExportMetrics(registry)
+    TailFigures(registry)
     HttpMetrics(cast(Any, None), registry, service="gateway")
     registry.register(LagCollector("topic", "group", lambda: LagReport("topic", (), None, None, None, stale=True)))
     names: set[str] = set()

@@ -16,7 +16,7 @@ from query_api.tail.losses import MOST_BEHIND, Bounds, losses_of, placed
 from query_api.tail.repeats import KnownPlaces
 from query_api.tail.ring import Batch, EventRing
 from query_api.tail.topic_reader import Fetched
-from query_api.tail.turns import Turns
+from query_api.tail.turns import TURN_S, Turns
 from query_api.tail.vector import Vector
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ _FETCH_WAIT_S: Final = 0.5
 _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 # After so long without a record, though Kafka has some, a new connection is made.
 _STUCK_S: Final = 15.0
+# Ten times as long as decoding took: a filter that costs more than ten times as much is overtaken.
+_LET_WORK_S: Final = 10 * TURN_S
 # One step of decoding between two looks at the clock.
 _STEP: Final = 20
 
@@ -158,6 +160,7 @@ class LiveLog:
                 async for events, next_offset in in_turns(fetched, self.sources.decoder, self.turns):
                     self.places.note(events)
                     self.ring.append(Batch(fetched.partition, next_offset, events))
+                    await self.ring.let_work(_LET_WORK_S)
             self._failure = None
             behind = self._behind()
             if behind > MOST_BEHIND or (behind and now_s() - moved_s > _STUCK_S):

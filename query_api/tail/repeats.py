@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Final
 
 from query_api.tail.live_event import LiveEvent
@@ -17,26 +16,24 @@ _Place = tuple[int, int]
 
 
 class KnownPlaces:
-    """Where the last events were met by anybody who reads; the oldest are forgotten."""
+    """Where the last events were met by anybody who reads; the older half is forgotten at once."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
-        self._most = most
-        self._first: dict[_Key, _Place] = {}
-        # Few events have any.
-        self._further: dict[_Key, list[_Place]] = {}
+        self._most_a_half = most // 2
+        self._newer: dict[_Key, tuple[_Place, ...]] = {}
+        self._older: dict[_Key, tuple[_Place, ...]] = {}
 
     def note(self, events: Sequence[LiveEvent]) -> None:
         """These were read."""
-        first = self._first
         for event in events:
             key, place = _key_of(event), (event.partition, event.offset)
-            if first.setdefault(key, place) != place:
-                further = self._further.setdefault(key, [])
-                if place not in further and len(further) < _MOST_PLACES:
-                    further.append(place)
-        for key in list(islice(first, max(len(first) - self._most, 0))):
-            del first[key]
-            self._further.pop(key, None)
+            known = self._places(key)
+            if not known:
+                self._newer[key] = (place,)
+            elif place not in known and len(known) < _MOST_PLACES:
+                self._newer[key] = (*known, place)
+        if len(self._newer) > self._most_a_half:
+            self._older, self._newer = self._newer, {}
 
     def is_repeat(self, event: LiveEvent, positions: Vector) -> bool:
         """Whether another record of the same event lies before `positions`, so that it was shown, or judged, there."""
@@ -46,15 +43,12 @@ class KnownPlaces:
             if (partition, offset) != (event.partition, event.offset)
         )
 
-    def _places(self, key: _Key) -> Iterator[_Place]:
-        if (first := self._first.get(key)) is not None:
-            yield first
-            yield from self._further.get(key, ())
+    def _places(self, key: _Key) -> tuple[_Place, ...]:
+        return self._newer.get(key) or self._older.get(key, ())
 
     def clear(self) -> None:
         """Nobody reads any more."""
-        self._first.clear()
-        self._further.clear()
+        self._newer, self._older = {}, {}
 
 
 def _key_of(event: LiveEvent) -> _Key:

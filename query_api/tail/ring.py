@@ -14,6 +14,8 @@ from query_api.tail.losses import Loss, SkippedSpan
 from query_api.tail.vector import Vector
 
 DEFAULT_MAX_COST_BYTES: Final = 64 << 20
+_MUCH_BATCHES: Final = 16
+_LOOK_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class RingReader:
         self.positions = dict(positions)
         self.number = number
         self.woken = asyncio.Event()
+        # Not while it waits for something to take, or for its client to take what was made of it.
+        self.is_at_work = False
         self._ring = ring
         self._skipped = SkippedSpan()
         # Behind what was pushed out; not in `positions` before it was told.
@@ -66,8 +70,10 @@ class RingReader:
 
     async def wait(self, longest_s: float) -> None:
         """Returns when there may be something to take, or after so long."""
+        self.is_at_work = False
         with suppress(TimeoutError):
             await asyncio.wait_for(self.woken.wait(), longest_s)
+        self.is_at_work = True
 
     def pass_over(self, batch: Batch) -> None:
         """The ring lets it go, and it was not taken."""
@@ -147,6 +153,21 @@ class EventRing:
         reader = RingReader(self, number, positions)
         self._readers.add(reader)
         return reader
+
+    async def let_work(self, longest_s: float) -> None:
+        """Waits, but not for long, while a reader has much to do that is not waiting for its client.
+
+        Without this reading would outrun filters that cost more than decoding, and events be skipped that there is time
+        to look at.
+        """
+        until_s = asyncio.get_running_loop().time() + longest_s
+        while asyncio.get_running_loop().time() < until_s:
+            if not any(map(self._has_much_to_do, self._readers)):
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _has_much_to_do(self, reader: RingReader) -> bool:
+        return reader.is_at_work and self._next_number - reader.number > _MUCH_BATCHES
 
     def forget(self, reader: RingReader) -> None:
         """It reads no more."""

@@ -55,7 +55,9 @@ class Session:
             try:
                 async with aclosing(self._followed(reader)) as following:
                     async for piece in following:
+                        reader.is_at_work = False
                         yield piece
+                        reader.is_at_work = True
             finally:
                 reader.leave()
 

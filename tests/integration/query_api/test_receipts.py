@@ -64,7 +64,8 @@ def test_each_record_is_told_what_became_of_it(stack: Stack, spawn: Spawner) -> 
     until(fleet, "dead_lettered", partition=1, offset=bad)
     stored = until(fleet, "stored", partition=1, offset=direct)
     assert stored["event"] == queued["event"]
-    assert until(fleet, "stored", id=identifier)["complete_until"] is not None
+    until(fleet, "stored", id=identifier)
+    wait_until(lambda: receipt(fleet, id=identifier)["complete_until"] is not None, 30, "it says how complete it is")
     wait_until(lambda: receipt(fleet, **second)["status"] != "queued", 30, "both are settled")
     verdicts = {receipt(fleet, **place)["status"]: place for place in (first, second)}
     # In partitions of their own they may be stored in either order.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -20,6 +21,7 @@ from query_api.tail.topic_reader import TopicReader
 from query_api.tail.vector import parsed
 from tests.fakes.kafka_records import event_json
 from tests.integration.query_api.running import QueryApi, start_query
+from tests.integration.threatlog.test_keys import REVOKED_WITHIN_S, made, start, threatlog
 from tests.processes import Spawner, eventually, http_json
 from tests.servers import Stack
 from tests.sse import TailClient
@@ -182,3 +184,22 @@ async def test_a_stream_ends_with_the_process_in_time_and_too_many_are_refused(s
         await eventually(lambda: settled(client, "ended"), "it says why")
         assert client.of_kind("ended")[0]["code"] == "stopping"
     assert '"level":"ERROR"' not in api.process.log_text()
+
+
+async def test_a_revoked_key_ends_its_tail_and_no_other(stack: Stack, spawn: Spawner) -> None:
+    keys = [await asyncio.to_thread(made, stack, "query") for _ in range(2)]
+    process, url = start(spawn, stack, "query")
+    await asyncio.to_thread(process.wait_http, f"{url}/readyz")
+    api = QueryApi(process, url)
+    async with (
+        following(api, Authorization=f"Bearer {keys[0]}") as revoked,
+        following(api, Authorization=f"Bearer {keys[1]}") as other,
+    ):
+        await asyncio.to_thread(threatlog, stack.environment, "keys", "revoke", keys[0].split("_")[1])
+        began_s = time.monotonic()
+        await eventually(lambda: settled(revoked, "ended"), "the tail of the revoked key ends")
+        assert time.monotonic() - began_s < REVOKED_WITHIN_S
+        assert revoked.of_kind("ended")[0]["code"] == "revoked_key"
+        await send(stack, "for the other")
+        assert await messages(other, 1) == ["for the other"]
+    assert revoked.of_kind("log") == []

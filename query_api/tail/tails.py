@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from query_api.tail.catch_up import MOST_AT_ONCE
@@ -56,12 +57,10 @@ class Tails:
 
     async def _ending(self, caller: Caller) -> Ending:
         """Returns once the process stops, or the caller may tail no longer."""
-        while True:
-            try:
+        while not self._stopping.is_set():
+            refused = None if self._judge is None else self._judge(caller)
+            if refused is not None:
+                return Ending(*refused)
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY_S)
-            except TimeoutError:
-                refused = None if self._judge is None else self._judge(caller)
-                if refused is not None:
-                    return Ending(*refused)
-            else:
-                return Ending("stopping", "this process is stopping; go on at another one, or at this one in a moment")
+        return Ending("stopping", "this process is stopping; go on at another one, or at this one in a moment")

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from threatlog.process.http_metrics import AsgiApp, Receive, Scope, Send
+from threatlog.process.http_metrics import AsgiApp, Message, Receive, Scope, Send
 
 CONTENT_TYPE = "application/problem+json"
 RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})
@@ -79,13 +79,20 @@ class AnswerWhenCancelled:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes one request on."""
+        has_begun = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, noting_send)
         except asyncio.CancelledError:
-            if scope["type"] != "http":
+            # What has begun cannot be answered otherwise; the connection is closed.
+            if has_begun or scope["type"] != "http":
                 raise
             problem = Problem(503, "stopping", "this process is stopping; what was sent may have been stored or not")
-            # uvicorn refuses a second start when an answer had begun, and closes the connection.
             await problem.response()(scope, receive, send)
 
 

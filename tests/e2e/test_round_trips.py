@@ -154,7 +154,7 @@ def test_what_goes_in_comes_out_byte_equal(fleet: Fleet, path: Path | None) -> N
 
 def test_an_export_of_words_has_all_events_with_them(fleet: Fleet) -> None:
     """By the filters of words that the worker wrote, where it writes them."""
-    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     rng = random.Random(1)
     events = [
         _event(rng, start + timedelta(seconds=n), "words", f"{'needle' if n % 97 == 0 else 'hay'} {n}", None)

@@ -99,6 +99,14 @@ async def test_the_events_around_one_are_of_its_source_and_the_nearest(
     assert (len(found[0].before), len(found[0].after)) == (min(before, 1), min(after, 12))
 
 
+async def test_in_an_hour_full_of_events_the_nearest_ones_are_around(subject: Subject) -> None:
+    steady = [logged_event(n, timestamp=moment(3600 + 30 * n), source="a") for n in range(120)]
+    async with subject.over(steady) as reader:
+        found = [await reader.context(steady[at], 3, 3) for at in (2, 60, 117)]
+    nearest = [(steady[max(0, at - 3) : at], steady[at + 1 : at + 4]) for at in (2, 60, 117)]
+    assert [(list(one.before), list(one.after)) for one in found] == nearest
+
+
 async def test_a_histogram_by_source_lists_the_largest(subject: Subject) -> None:
     events = [logged_event(n, source=f"s{n % 15:02}") for n in range(40)]
     async with subject.over(events) as reader:

@@ -24,6 +24,27 @@ async def split(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x-name", b"a\r\nset-cookie: b")]})
 
 
+async def with_its_own_policy(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers with another policy and another caching than all answers have."""
+    own = [
+        (b"content-security-policy", b"default-src 'self'"),
+        (b"cache-control", b"no-cache"),
+        (b"content-length", b"0"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": own})
+    await send({"type": "http.response.body"})
+
+
+async def test_what_an_answer_says_itself_takes_the_place_of_what_every_answer_says() -> None:
+    """Of two policies a browser would obey both."""
+    async with served(keep_alive_s=1, by=with_its_own_policy) as server:
+        answer = await exchange(server, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    lines = answer.lower().split(b"\r\n")
+    for name, value in ((b"content-security-policy", b"default-src 'self'"), (b"cache-control", b"no-cache")):
+        assert [line for line in lines if line.startswith(name)] == [name + b": " + value]
+
+
 async def test_after_an_early_answer_to_who_asked_to_close_the_rest_is_still_taken_for_a_while() -> None:
     """Closed at once, the connection would be reset under a sender who still writes, and the answer with it."""
     async with served(PATIENT) as server:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from threatlog.process.http_metrics import AsgiApp, HttpMetrics, Receive, Scope, Send
 from threatlog.process.http_protocol import ProblemHttpProtocol
 from threatlog.process.http_server_state import ConnectionBounds, HttpServerState
+from threatlog.process.security_headers import SECURITY_HEADERS
 from threatlog.process.serve import listen
 
 pytestmark = pytest.mark.integration
@@ -63,9 +64,8 @@ async def served(bounds: ConnectionBounds = HASTY, keep_alive_s: int = 30, by: A
     registry = CollectorRegistry()
     app = HttpMetrics(by, registry, "test")
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, http=ProblemHttpProtocol, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s
-    )
+    config = uvicorn.Config(app, http=ProblemHttpProtocol, ws="none", lifespan="off", log_config=None)
+    config.timeout_keep_alive, config.headers = keep_alive_s, list(SECURITY_HEADERS.items())
     server = uvicorn.Server(config)
     server.server_state = state = HttpServerState(bounds, app.count_refused)
     port: int = listener.getsockname()[1]

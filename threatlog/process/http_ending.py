@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from threatlog.process.http_head import answer_head, header_lines
+from threatlog.process.http_head import answer_head, header_lines, without
 from threatlog.process.http_metrics import REFUSED_STATUS
 from threatlog.process.http_server_state import HttpServerState
 from threatlog.process.problems import CONTENT_TYPE, Problem
@@ -30,6 +30,8 @@ BREAK_OFF: Final[str] = "threatlog.http.response.break_off"
 # An answer without an end, of which little may be sent for hours.
 _EVENT_STREAM: Final = b"text/event-stream"
 _UNACKNOWLEDGED_MS: Final = 30_000
+# Of the headers of every answer, those that an answer may have otherwise: both together would mean neither.
+REPLACEABLE: Final = frozenset({b"cache-control", b"content-security-policy"})
 
 
 class Cycle(RequestResponseCycle):
@@ -65,6 +67,8 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         self.answered_early = self.more_body
         closes = self.answered_early or not self.keep_alive
+        replaced = [name for name, _ in headers if name in REPLACEABLE]
+        of_every_answer = without(self.of_every_answer, replaced) if replaced else self.of_every_answer
         for name, value in headers:
             if name == b"content-length":
                 self.expected_content_length = int(value)
@@ -78,7 +82,7 @@ class Cycle(RequestResponseCycle):
         if self.answered_early:
             self.keep_alive = True  # the close of uvicorn's own would come too soon
         chunked = bool(self.chunked_encoding)
-        self.transport.write(answer_head(status, self.of_every_answer, own, closes=closes, chunked=chunked))
+        self.transport.write(answer_head(status, of_every_answer, own, closes=closes, chunked=chunked))
 
 
 class EndingProtocol(HttpToolsProtocol):

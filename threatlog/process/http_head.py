@@ -32,3 +32,9 @@ def answer_head(status: int, of_every_answer: bytes, own: bytes, *, closes: bool
     close = b"connection: close\r\n" if closes else b""
     encoding = b"transfer-encoding: chunked\r\n" if chunked else b""
     return b"".join((STATUS_LINE[status], of_every_answer, own, close, encoding, b"\r\n"))
+
+
+def without(lines: bytes, names: Iterable[bytes]) -> bytes:
+    """The header lines but those of these names, in lower case."""
+    left_out = tuple(name + b":" for name in names)
+    return b"".join(line for line in lines.splitlines(keepends=True) if not line.startswith(left_out))

@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from query_api.openapi import describe
+from query_api.page.routes import page_routes
+from query_api.page.static_files import StaticFiles
 from query_api.reading import QueryTimeoutError, StoreBusyError, StoreUnavailableError
 from query_api.route_scopes import ROUTE_SCOPES
 from query_api.routes import Parts, export_routes, operator_routes, query_routes
@@ -41,6 +43,7 @@ def create_app(parts: Parts, registry: CollectorRegistry, keys: KeyWatch | None 
         *query_routes(parts),
         *export_routes(parts),
         *operator_routes(parts, registry),
+        *page_routes(StaticFiles.read()),
     ]
     install_problem_handlers(app)
     _install_store_handlers(app, parts.figures)

@@ -30,6 +30,7 @@ from query_api.openapi_examples import (
     TOP,
 )
 from query_api.openapi_fields import FACETS_TEXT, FIELDS_TEXT, facets_asked, fields_asked
+from query_api.page.described import page_paths
 from query_api.parameters import DEFAULT_AROUND, MOST_AROUND
 from query_api.receipts.openapi import receipts_description
 from query_api.routes import (
@@ -68,7 +69,7 @@ def describe(app: FastAPI, max_offset: int, routes: RouteScopes) -> None:
             schema.setdefault("components", {}).setdefault("schemas", {}).update(_schemas())
             narrowing = [_severity(), _source(), _filter()]
             more = {TAIL_PATH: tail_description(narrowing), RECEIPTS_PATH: receipts_description()}
-            paths = {**_paths(max_offset), **more}
+            paths = {**_paths(max_offset), **more, **page_paths()}
             schema["paths"].update({path: {"get": route} for path, route in paths.items()})
             schema["paths"].update(export_paths())
             describe_keys(schema, routes)

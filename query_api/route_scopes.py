@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from query_api.exports.answers import EXPORT_PATH, EXPORTS_PATH, ROWS_PATH
+from query_api.page.routes import FILE_PATH, START_PATH
 from query_api.routes import (
     CONTEXT_PATH,
     EVENT_PATH,
@@ -47,6 +48,8 @@ ROUTE_SCOPES: Final = RouteScopes(
         EXPORTS_PATH: _QUERY,
         EXPORT_PATH: _QUERY,
         ROWS_PATH: _QUERY,
+        START_PATH: OPEN,
+        FILE_PATH: OPEN,
         "/metrics": frozenset({Scope.METRICS}),
         "/health": OPEN,
         "/livez": OPEN,

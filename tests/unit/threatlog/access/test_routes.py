@@ -48,6 +48,8 @@ LISTED = {
         "GET /api/v1/stats": {"query"},
         "GET /api/v1/metrics": {"query", "metrics"},
         "GET /api/v1/lag": {"query", "metrics"},
+        "GET /": set(),
+        "GET /page/{version}/{name}": set(),
         "GET /metrics": {"metrics"},
         "GET /health": set(),
         "GET /livez": set(),
@@ -92,7 +94,9 @@ def needed(service: str, method: str, path: str) -> set[str]:
 
 def concrete(path: str) -> str:
     """The path of a request that is answered at once: a tail has no end unless it is refused."""
-    return path.replace("{id}", "01a20d0d-ae4b-7c3e-9f0a-5b1d2c3e4f50").replace("/tail", "/tail?after=nothing")
+    for name, value in {"id": "01a20d0d-ae4b-7c3e-9f0a-5b1d2c3e4f50", "version": "1", "name": "main.js"}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path.replace("/tail", "/tail?after=nothing")
 
 
 @pytest.mark.parametrize("service", LISTED)

@@ -1,0 +1,1 @@
+"""The page for a browser: static files, and how they are served."""

@@ -77,6 +77,14 @@ def test_every_figure_stands_in_the_page_that_is_measured() -> None:
     assert not [line for line in shown if line not in measured]
 
 
+def test_the_keys_of_the_page_are_those_of_its_own_help() -> None:
+    source = read("query_api/page/files/keyboard.js")
+    helped = re.findall(r'\["([^"]+)", "([^"]+)"\]', source.partition("const KEYS")[2].partition("];")[0])
+    shown = {keys.replace("`", ""): what for keys, what in table_after("keys of the page")}
+    assert shown.items() <= dict(helped).items()
+    assert len(helped) - len(shown) == 2
+
+
 def test_every_example_has_its_status_and_answer() -> None:
     assert len(examples()) >= 10
 

@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack", choices=("embedded", "containers"), default="embedded", help="where servers come from")
     parser.addoption("--faults", choices=("short", "full"), default="short", help="how long and often faults strike")
     parser.addoption("--fault-seeds", type=seeds_of, help="20, or 9-16: runs of each fault, which are written down")
+    parser.addoption("--pictures", action="store_true", help="make the pictures of the README anew")
     parser.addoption("--no-fsync", action="store_true", help="let PostgreSQL skip fsync: faster, not what runs later")
 
 

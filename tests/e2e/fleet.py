@@ -70,9 +70,19 @@ class Fleet:
         port = self._port()
         return self._launch(f"stream-{number}", "stream", {"THREATLOG_STREAM_METRICS_PORT": str(port)}, port)
 
-    def _query(self, number: int) -> Part:
+    def add_query(self, **variables: str) -> Part:
+        """Starts one more query API with settings of its own."""
+        self.queries.append(self._query(len(self.queries), **variables))
+        return self.queries[-1]
+
+    def remove(self, part: Part) -> None:
+        """Ends a query API that was added."""
+        self.queries.remove(part)
+        part.process.child.stop(STOP_WITHIN_S)
+
+    def _query(self, number: int, **variables: str) -> Part:
         port = self._port()
-        return self._launch(f"query-{number}", "query", {"THREATLOG_QUERY_PORT": str(port)}, port)
+        return self._launch(f"query-{number}", "query", {"THREATLOG_QUERY_PORT": str(port), **variables}, port)
 
     def _launch(self, name: str, part: str, variables: dict[str, str], port: int) -> Part:
         environment = self.stack.with_environment(**variables)

@@ -1,0 +1,1 @@
+"""The page in a real Chromium, on real servers: everything is done by clicking and typing."""

@@ -14,10 +14,11 @@ let last = null;
 function learn(body) {
   if (!body || body.lag === undefined || body.complete_until === undefined) return;
   const newer = !last || (body.lag?.as_of ?? "") >= (last.lag?.as_of ?? "");
-  if (newer) {
-    last = body;
-    showCompleteness();
-  }
+  if (!newer) return;
+  // What comes from a cache says how complete it was then; more may be known.
+  const known = body.cached && last?.complete_until > body.complete_until ? last.complete_until : body.complete_until;
+  last = { ...body, complete_until: known };
+  showCompleteness();
 }
 
 /** @param {any} report Of /api/v1/lag. */

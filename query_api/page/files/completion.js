@@ -53,98 +53,106 @@ async function valueOptions(field, prefix, signal) {
     .map(({ value, count }) => ({ text: valueText(value), note: short(count), kind: "value" }));
 }
 
-/** @param {HTMLInputElement} input */
-export function prepareCompletion(input) {
-  const list = byId("completions");
-  const latest = new Latest();
-  /** @type {{options: Option[], active: number, start: number, timer: number}} */
-  const state = { options: [], active: -1, start: 0, timer: 0 };
-
-  function close() {
-    clearTimeout(state.timer);
-    latest.stop();
-    state.options = [];
-    setActive(-1);
-    list.hidden = true;
-    input.setAttribute("aria-expanded", "false");
+/** The options below the line. */
+class Completion {
+  /** @param {HTMLInputElement} input */
+  constructor(input) {
+    this.input = input;
+    this.list = byId("completions");
+    this.latest = new Latest();
+    /** @type {Option[]} */
+    this.options = [];
+    this.active = -1;
+    this.start = 0;
+    this.timer = 0;
+    input.addEventListener("input", () => this.suggestSoon());
+    input.addEventListener("blur", () => this.close());
+    input.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** @param {number} index */
-  function setActive(index) {
-    state.active = index;
-    [...list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
-    const active = list.children[index];
-    if (active) {
-      input.setAttribute("aria-activedescendant", active.id);
-      active.scrollIntoView({ block: "nearest" });
-    } else input.removeAttribute("aria-activedescendant");
-  }
-
-  /** @param {number} index */
-  function accept(index) {
-    const { text, kind } = state.options[index];
-    const caret = input.selectionStart ?? input.value.length;
-    const end = kind === "value" ? `${text} ` : text;
-    input.setRangeText(end, state.start, caret, "end");
-    input.dispatchEvent(new Event("input", { bubbles: true }));
-    if (kind === "value") close();
+  close() {
+    clearTimeout(this.timer);
+    this.latest.stop();
+    this.show([]);
   }
 
   /** @param {Option[]} options */
-  function open(options) {
-    state.options = options.slice(0, MOST);
-    list.replaceChildren(...state.options.map(drawn));
-    setActive(-1);
-    list.hidden = state.options.length === 0;
-    input.setAttribute("aria-expanded", String(!list.hidden));
+  show(options) {
+    this.options = options.slice(0, MOST);
+    this.list.replaceChildren(...this.options.map((option, index) => this.drawn(option, index)));
+    this.list.hidden = this.options.length === 0;
+    this.input.setAttribute("aria-expanded", String(!this.list.hidden));
+    this.choose(-1);
   }
 
   /** @param {Option} option @param {number} index */
-  function drawn(option, index) {
+  drawn(option, index) {
     const element = make("li", { id: `completion-${index}`, role: "option", "aria-selected": "false" },
       make("span", { class: "option-text" }, literal(cut(option.text, 200))), make("span", { class: "note" }, option.note));
     // Before the line loses the focus, which would close the list.
     element.addEventListener("mousedown", (event) => {
       event.preventDefault();
-      accept(index);
+      this.accept(index);
     });
     return element;
   }
 
-  async function suggest() {
-    const before = input.value.slice(0, input.selectionStart ?? 0);
+  /** @param {number} index */
+  choose(index) {
+    this.active = index;
+    [...this.list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
+    const active = this.list.children[index];
+    if (active) {
+      this.input.setAttribute("aria-activedescendant", active.id);
+      active.scrollIntoView({ block: "nearest" });
+    } else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {number} index */
+  accept(index) {
+    const { text, kind } = this.options[index];
+    const caret = this.input.selectionStart ?? this.input.value.length;
+    this.input.setRangeText(kind === "value" ? `${text} ` : text, this.start, caret, "end");
+    this.input.dispatchEvent(new Event("input", { bubbles: true }));
+    if (kind === "value") this.close();
+  }
+
+  suggestSoon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.suggest(), WAIT_MS);
+  }
+
+  async suggest() {
+    const before = this.input.value.slice(0, this.input.selectionStart ?? 0);
     const { start, field, prefix } = wordAtCaret(before);
-    if (!field && !prefix && before.trim()) return close();
-    const signal = latest.next();
+    if (!field && !prefix && before.trim()) return this.close();
+    const signal = this.latest.next();
     try {
       const options = field ? await valueOptions(field, prefix, signal) : await fieldOptions(prefix);
-      if (signal.aborted || document.activeElement !== input) return;
-      state.start = start;
-      open(options.filter((option) => option.text !== prefix));
+      if (signal.aborted || document.activeElement !== this.input) return;
+      this.start = start;
+      this.show(options.filter((option) => option.text !== prefix));
     } catch (error) {
-      if (!isAbort(error)) close();
+      if (!isAbort(error)) this.close();
     }
   }
 
-  function suggestSoon() {
-    clearTimeout(state.timer);
-    state.timer = setTimeout(suggest, WAIT_MS);
-  }
-
-  input.addEventListener("input", suggestSoon);
-  input.addEventListener("blur", close);
-  input.addEventListener("keydown", (event) => {
-    const isOpen = !list.hidden;
-    const count = state.options.length;
-    if (event.key === "ArrowDown" && !isOpen) void suggest();
-    else if (event.key === "ArrowDown") setActive(state.active + 1 < count ? state.active + 1 : -1);
-    else if (event.key === "ArrowUp" && isOpen) setActive(state.active < 0 ? count - 1 : state.active - 1);
-    else if (event.key === "Escape" && isOpen) close();
-    else if ((event.key === "Enter" || event.key === "Tab") && isOpen && state.active >= 0) accept(state.active);
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const isOpen = !this.list.hidden;
+    const last = this.options.length - 1;
+    if (event.key === "ArrowDown" && !isOpen) void this.suggest();
+    else if (event.key === "ArrowDown") this.choose(this.active < last ? this.active + 1 : -1);
+    else if (event.key === "ArrowUp" && isOpen) this.choose(this.active < 0 ? last : this.active - 1);
+    else if (event.key === "Escape" && isOpen) this.close();
+    else if ((event.key === "Enter" || event.key === "Tab") && isOpen && this.active >= 0) this.accept(this.active);
     else return;
     event.preventDefault();
     event.stopPropagation();
-  });
-  return { close };
+  }
 }
 
+/** @param {HTMLInputElement} input @returns {{close: () => void}} */
+export function prepareCompletion(input) {
+  return new Completion(input);
+}

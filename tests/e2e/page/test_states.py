@@ -47,7 +47,7 @@ def test_where_nothing_fits_it_says_so_and_offers_a_way_on(shown: Screen, served
 
 
 def test_a_search_that_ended_early_says_how_far_it_came_and_is_continued(hurried: Screen, served: Served) -> None:
-    hurried.open(address(served.times.bulk, HOUR, q="*eedle*"))
+    hurried.open(address(served.times.bulk, HOUR, q="*eedl*"))
     partial = hurried.page.locator(".notice.partial")
     expect(partial).to_contain_text(re.compile(r"Scanned until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\."))
     expect(hurried.status).to_contain_text("0+ events")
@@ -65,7 +65,8 @@ def test_what_is_slow_says_so_and_can_be_given_up(hurried: Screen, served: Serve
     postgres = served.fleet.stack.servers.postgres
     postgres.freeze()
     try:
-        hurried.search("user:root")
+        # Of nobody else's: what is kept in Redis is answered all the same.
+        hurried.search("user:root port>=1")
         slow = hurried.page.locator(".notice.slow")
         expect(slow).to_contain_text(re.compile(r"Still searching \d+ s"))
         slow.get_by_role("button", name="Cancel").click()

@@ -47,13 +47,18 @@ def chromium() -> str | None:
     return os.environ.get("THREATLOG_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Skips before any server is started."""
+    if chromium() is None:
+        pytest.skip("there is no Chromium on the PATH; THREATLOG_TEST_CHROMIUM may name one")
+
+
 # Of a module, not of the session: while it lives no event loop of another test can run in this thread.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     path = chromium()
-    if path is None:
-        pytest.skip("there is no Chromium on the PATH; THREATLOG_TEST_CHROMIUM may name one")
     # Chromium's sandbox refuses to start as root.
     arguments = [*_ARGUMENTS, "--no-sandbox"] if os.geteuid() == 0 else list(_ARGUMENTS)
     with sync_playwright() as playwright:
@@ -65,8 +70,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def served(stack_maker: StackMaker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway, a worker and a query API with all events stored."""
-    if chromium() is None:
-        pytest.skip("there is no Chromium on the PATH; THREATLOG_TEST_CHROMIUM may name one")
     stack = stack_maker.make(2, {})
     with spawning(tmp_path_factory.mktemp("logs")) as spawn:
         fleet = Fleet(stack, spawn, workers=1, queries=1)

@@ -148,6 +148,6 @@ def run(*, quick: bool = False) -> Section:
         tuple(figures),
         "One gateway, one worker, one query API, real Kafka, PostgreSQL and Redis; `loadgen run` sends its security"
         " events and verifies. As records they have about 290 bytes, 416 with their attributes, which the steady rates"
-        " have. PostgreSQL's CPU is all of it, queries and vacuum too. The steady rates with word filters, the floods with"
-        " `storage.word_filters: false`.",
+        " have. PostgreSQL's CPU is all of it, queries and vacuum too. The steady rates are with word filters, the"
+        " floods with `storage.word_filters: false`.",
     )

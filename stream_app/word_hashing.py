@@ -18,7 +18,7 @@ _STRETCH: Final = 1 << 15
 _BETWEEN: Final = b"\n"
 _COMMON: Final = DOTTED * (LONGEST_WORD + 1)
 _DOT: Final = ord(".")
-# 14 distinct words of 16 are taken out by one look into a table of this size.
+# Repeated words are mostly taken out by one look into a table of this size.
 _TABLE: Final = 1 << 14
 
 

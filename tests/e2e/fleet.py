@@ -8,9 +8,12 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tests.processes import Spawned, Spawner
+from tests.processes import Spawned, Spawner, spawning
 from tests.servers import Stack
 from threatlog.embedded.ports import LOOPBACK, free_port
 
@@ -121,6 +124,16 @@ class Fleet:
         for part in self.parts:
             child = part.process.child
             assert child.running, f"{part.name} ended by itself with {child.exit_code}:\n{child.log_tail(60)}"
+
+
+@contextmanager
+def ready_fleet(stack: Stack, log_folder: Path) -> Iterator[Fleet]:
+    """A gateway, one worker and a query API, ready; none of them may have ended by the end of the block."""
+    with spawning(log_folder) as spawn:
+        made = Fleet(stack, spawn, workers=1, queries=1)
+        made.wait_ready()
+        yield made
+        made.assert_alive()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tests.e2e.fleet import Fleet
-from tests.processes import http_json, spawning, wait_until
+from tests.e2e.fleet import Fleet, ready_fleet
+from tests.processes import http_json, wait_until
 from tests.servers import Stack, StackMaker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -123,11 +123,8 @@ def stack(stack_maker: StackMaker) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A gateway, one worker and a query API, ready."""
-    with spawning(tmp_path_factory.mktemp("logs")) as spawn:
-        made = Fleet(stack, spawn, workers=1, queries=1)
-        made.wait_ready()
+    with ready_fleet(stack, tmp_path_factory.mktemp("logs")) as made:
         yield made
-        made.assert_alive()
 
 
 @pytest.mark.parametrize("path", [None, *FILES], ids=lambda path: path.name if path else "made-up")

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.e2e.fleet import Fleet
-from tests.processes import http_json, spawning, wait_until
+from tests.e2e.fleet import Fleet, ready_fleet
+from tests.processes import http_json, wait_until
 from tests.servers import Stack, StackMaker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -33,11 +33,8 @@ def stack(stack_maker: StackMaker) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def fleet(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A gateway, one worker and a query API, ready."""
-    with spawning(tmp_path_factory.mktemp("logs")) as spawn:
-        made = Fleet(stack, spawn, workers=1, queries=1)
-        made.wait_ready()
+    with ready_fleet(stack, tmp_path_factory.mktemp("logs")) as made:
         yield made
-        made.assert_alive()
 
 
 def _event(moment: datetime, source: str, severity: str = "HIGH") -> dict[str, Any]:

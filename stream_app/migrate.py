@@ -74,10 +74,17 @@ def _applied(backend: yoyo.backends.DatabaseBackend, missing: list[yoyo.migratio
 def _apply_whole(backend: yoyo.backends.DatabaseBackend, migration: yoyo.migrations.Migration) -> None:
     """With the note that it is applied, in one transaction. yoyo 9.0 takes two: killed in between, it found its own
     tables in the way ever after.
+
+    Indexes are made without one, so that nobody waits for them: those migrations may be run again, killed anywhere.
     """
     backend.ensure_internal_schema_updated()
+    migration.load()
+    if not migration.use_transactions:
+        with backend.copy() as connected, connected.disable_transactions():
+            migration.process_steps(connected, "apply")
     with backend.copy() as connected, connected.transaction():
-        migration.process_steps(connected, "apply")
+        if migration.use_transactions:
+            migration.process_steps(connected, "apply")
         connected.log_migration(migration, "apply")
         connected.mark_one(migration, log=False)
 

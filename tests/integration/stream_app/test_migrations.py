@@ -86,6 +86,28 @@ async def test_a_migration_is_applied_whole_with_the_note_of_it_or_not_at_all(
     assert capsys.readouterr().out.splitlines() == ["applied 9001_new", "the tables are up to date"]
 
 
+async def test_a_migration_without_a_transaction_may_be_killed_anywhere_and_runs_again(
+    postgres: PostgresAdapter, observer: Observer, stack: Stack
+) -> None:
+    """Workers store meanwhile: an index is made without holding them up."""
+    name = "0014_counts_by_bucket_and_source"
+    await write(postgres, record(0), record(1, source="other"))
+    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'log_rollup_minute_pkey'"
+    for statement in (MIGRATIONS / f"{name}.rollback.sql").read_text().split(";")[:-1]:
+        await observer.execute(statement)
+    assert await observer.fetchval(key) == "PRIMARY KEY (bucket, severity, source)"
+    await write(postgres, record(2))
+    # Killed while it made the first index, and then after it had put it in its place.
+    await observer.execute("CREATE INDEX log_rollup_minute_by_source ON log_rollup_minute (bucket)")
+    for _ in range(2):
+        await observer.execute("DELETE FROM _yoyo_migration WHERE migration_id = $1", name)
+        assert await asyncio.to_thread(run, stack.settings.postgres) == 0
+        assert await observer.fetchval(key) == "PRIMARY KEY (bucket, source, severity)"
+
+    await write(postgres, record(3))
+    await Tables(stack).assert_rollups_equal_rows()
+
+
 async def test_counts_without_source_are_made_from_what_is_there(
     postgres: PostgresAdapter, observer: Observer, stack: Stack
 ) -> None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
-from ingest_gateway.contract import EPOCH
 from query_api import aggregation_sql, sql
-from query_api.absent_ids import KEPT_S, AbsentIds
+from query_api.absent_ids import AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
 from query_api.aggregation_scan import HistogramScan, TopScan
 from query_api.context_search import Pace, find_side
 from query_api.context_sql import Side
+from query_api.event_lookup import EventLookup
 from query_api.fields import Facets, FacetsRequest, Fields, FieldsRequest
 from query_api.fields_scan import FacetsScan, FieldsScan
 from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
-from query_api.page_search import below_cursor, event_of, find_newest, find_page, stored_until_of
+from query_api.page_search import PageSearch, event_of, find_newest, find_page, stored_until_of
 from query_api.positions import StoredUntil
 from query_api.postgres_sessions import Connections
 from query_api.reading import (
@@ -34,27 +33,23 @@ from query_api.reading import (
     Price,
     ProcessFigures,
     QueryTimeoutError,
-    StoreBusyError,
     StoredPosition,
 )
 from query_api.scan import DEFAULT_POLICY, Found, Scan, ScanPolicy, Search
 from query_api.scan_windows import ScanWindows
-from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter
+from query_api.search import MAX_ANSWER_BYTES, PageRequest, SearchFilter, below_cursor
 from query_api.single_flight import SingleFlight
 from query_api.snapshot import Snapshot
-from query_api.source_counts import find_stats, find_top
+from query_api.source_counts import find_stats, find_top, recall_top
 from query_api.source_indexed import SourceIndexed
 from query_api.source_memory import SourceMemory
-from query_api.timeline import Window, days_of, pieces
+from query_api.timeline import Window, pieces
 from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
 Figures = tuple[int, Sequence[ProcessFigures]]
 # Hours with more events are priced by their minutes.
 _PRICED_BY_MINUTES: Final = 100_000
-_MILLISECOND: Final = timedelta(milliseconds=1)
-# The first 48 bits of any UUID may say anything; this is in the year 9999.
-_LAST_MILLISECOND: Final = 253_402_128_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +89,7 @@ class PostgresReader:
         self._queries = connections.queries
         self._own = connections.own
         self._topic = topic
-        self._absent_ids = memory.absent_ids
+        self._lookup = EventLookup(connections.queries, topic, memory.absent_ids)
         self._source_indexed = memory.source_indexed
         self._figures = memory.figures
         self._now_s = memory.now_s
@@ -106,9 +101,16 @@ class PostgresReader:
         """One page and the total, of one snapshot."""
         if request.filter.reads_events:
             return await self._looked(PageScan(request), request.filter, below_cursor(request))
+        async with self._queries.session() as session:
+            indexed = await self._source_indexed.windows(session) if request.filter.source is not None else ()
+            search = PageSearch(self._topic, indexed, self._now(), is_over=lambda: True)
+            # One statement is a snapshot by itself: it spares the ways there and back of a transaction.
+            page = await find_page(session, request, search)
+        if page.scanned_until is None:
+            return page
+        ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot() as snapshot:
-            indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
-            return await find_page(snapshot, request, self._topic, indexed, self._now())
+            return await find_page(snapshot, request, replace(search, is_over=lambda: self._now_s() >= ends_s))
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
@@ -144,6 +146,11 @@ class PostgresReader:
         """The most frequent values of a field."""
         if isinstance(request.field, Attribute) or request.filter.reads_events:
             return await self._looked(TopScan(request), request.filter)
+        if request.field == "source":
+            async with self._queries.session() as session:
+                found = await recall_top(session, request, self._topic, self._sources, self._now())
+            if found is not None:
+                return found
         async with self._queries.snapshot() as snapshot:
             return await find_top(snapshot, request, request.field, self._topic, self._sources, self._now())
 
@@ -176,49 +183,8 @@ class PostgresReader:
         return stored_until_of(row)
 
     async def event(self, identifier: UUID, ts: datetime | None) -> tuple[LoggedEvent | None, StoredUntil]:
-        """The event with this id.
-
-        1. At `ts`, or in the millisecond that the id begins with, as in every id that ThreatLog makes: an index hit.
-        2. Without `ts`: in the hours that hold events whose id does not begin with their time, newest first. Mostly
-           there are none. What was absent there is looked for only by 1 for a while, so that asking again and again
-           for an event still on its way costs nothing.
-        """
-        start = ts or EPOCH + timedelta(milliseconds=min(identifier.int >> 80, _LAST_MILLISECOND))
-        end = start + (timedelta(microseconds=1) if ts else _MILLISECOND)
-        async with self._queries.session() as session:
-            (row,) = await session.fetch(sql.with_stored_until(sql.event(identifier, start, end), self._topic))  # 1
-        if row["id"] is not None or ts is not None:
-            return (None if row["id"] is None else event_of(row)), stored_until_of(row)
-        return await self._search_elsewhere(identifier)  # 2
-
-    async def _search_elsewhere(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
-        known_absent = self._absent_ids.get(identifier)
-        if known_absent is not None:
-            return None, known_absent
-        searches = self._absent_ids.searches
-        under_way = searches.join(identifier, KEPT_S)
-        return await (under_way or searches.begin(identifier, self._search_in_turn(identifier)))
-
-    async def _search_in_turn(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
-        try:
-            async with asyncio.timeout(self._queries.deadline_s):
-                await self._absent_ids.one_search_at_a_time.acquire()
-        except TimeoutError:
-            raise StoreBusyError("others search by id alone now; `timestamp` makes it quick") from None
-        try:
-            known_absent = self._absent_ids.get(identifier)
-            return (None, known_absent) if known_absent is not None else await self._search(identifier)
-        finally:
-            self._absent_ids.one_search_at_a_time.release()
-
-    async def _search(self, identifier: UUID) -> tuple[LoggedEvent | None, StoredUntil]:
-        async with self._queries.snapshot() as snapshot:
-            until = await self._stored_until(snapshot)
-            for window in days_of([row["bucket"] for row in await snapshot.fetch(sql.FOREIGN_ID_HOURS)]):
-                if found := await snapshot.fetch(sql.event(identifier, window.start, window.end)):
-                    return event_of(found[0]), until
-        self._absent_ids.add(identifier, until)
-        return None, until
+        """The event with this id."""
+        return await self._lookup.event(identifier, ts)
 
     async def context(self, event: LoggedEvent, before: int, after: int) -> EventContext:
         """What its source logged around it; each side has half of the time that a search may take."""
@@ -236,9 +202,7 @@ class PostgresReader:
     async def recent(self, severities: Sequence[int], latest: datetime, limit: int) -> EventPage:
         """The newest events that happened up to `latest`."""
         async with self._queries.snapshot() as snapshot:
-            until = await self._stored_until(snapshot)
-            found = await find_newest(snapshot, severities, latest, limit)
-        return EventPage(len(found), found, has_more=False, stored_until_us=until)
+            return await find_newest(snapshot, severities, latest, limit, self._topic)
 
     async def events(self, keys: Sequence[tuple[datetime, UUID]]) -> Sequence[LoggedEvent]:
         """Those of these events that are stored, newest first, as far as one answer may hold them."""

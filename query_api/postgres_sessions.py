@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 
@@ -47,6 +47,18 @@ _TRANSIENT: Final = ("08", "40", "53", "57", "58", "42P01", "42703", "42501", "2
 _SERVER_LEFT: Final = ("08", "57", "25006")
 
 
+class PlanningConnection(asyncpg.Connection):
+    """Knows whether its session makes plans once for all arguments, or, as it does at first, anew for those given."""
+
+    plans_once = False
+
+    async def plan_once(self, is_wanted: bool) -> None:
+        """From now on; a way there and back only where it was otherwise."""
+        if is_wanted != self.plans_once:
+            await self.execute(f"SET plan_cache_mode = force_{'generic' if is_wanted else 'custom'}_plan")
+            self.plans_once = is_wanted
+
+
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
     """How many sessions at once, how long the next one waits for its turn, and how long one statement may take."""
@@ -60,12 +72,14 @@ class PostgresSnapshot:
     """Statements of one session, in a transaction or before it."""
 
     def __init__(self, connection: Connection) -> None:
-        """Over a connection of its own."""
-        self._connection = connection
+        """Over a connection of its own, of a pool of PlanningConnection."""
+        # The proxy hands on what it has not itself.
+        self._connection = cast(PlanningConnection, connection)
         self.was_answered = False
 
     async def fetch(self, statement: Statement) -> Sequence[Any]:
         """The rows of one statement, by column name."""
+        await self._connection.plan_once(statement.is_planned_once)
         rows = await self._connection.fetch(statement.text, *statement.arguments)
         self.was_answered = True
         return rows
@@ -222,6 +236,7 @@ async def open_pool(settings: Postgres, statement_timeout_s: float, size: int) -
         min_size=0,
         max_size=size,
         command_timeout=statement_timeout_s + GRACE_S,
+        connection_class=PlanningConnection,
         # A statement is planned anew for its arguments: that prunes day partitions, and it is prepared once.
         statement_cache_size=512,
         reset=_keep,

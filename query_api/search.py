@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,7 +12,9 @@ from ingest_gateway.contract import unix_us
 from query_api.filter_language.bounds import asks_for_source, is_of_cells, widened
 from query_api.filter_language.expressions import EVERYTHING, Expression
 from query_api.filter_language.written import written
+from query_api.timeline import Window
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 # Of messages and attributes in one answer: it ends with the event that reaches this.
@@ -81,3 +83,13 @@ class PageRequest:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     cursor: Cursor | None = None
+
+
+def below_cursor(request: PageRequest) -> Window:
+    """The time that is left of the range."""
+    wanted, cursor = request.filter, request.cursor
+    if cursor is None:
+        return Window(wanted.start, wanted.end)
+    # No event has an id of zeros, so none of that moment is left: a search that goes on always gets further down.
+    left = _MICROSECOND if cursor.id.int else timedelta()
+    return Window(wanted.start, min(cursor.ts + left, wanted.end))

@@ -12,16 +12,17 @@ from query_api.page_search import stored_until_of
 from query_api.reading import Counts
 from query_api.search import SearchFilter
 from query_api.snapshot import Snapshot
-from query_api.source_memory import SourceMemory
-from query_api.timeline import pieces
+from query_api.source_memory import Counted, SourceMemory
+from query_api.timeline import alike_pieces
 
 
 async def find_stats(
     snapshot: Snapshot, wanted: SearchFilter, topic: str, memory: SourceMemory, latest: datetime
 ) -> Counts:
     """Counts by severity and source, of a filter that counts can answer; after `latest` hardly anything happened."""
-    cut = pieces(wanted.start, wanted.end, latest)
-    remembered = await memory.by_source(snapshot, wanted, cut, topic)
+    cut = alike_pieces(wanted.start, wanted.end, latest)
+    remembered = await memory.recalled(snapshot, wanted, cut, topic)
+    remembered = remembered or await memory.by_source(snapshot, wanted, cut, topic)
     counting = source_sql.stats if remembered is None else source_sql.severities
     rows = await snapshot.fetch(counting(wanted, cut, topic))
     (everything,) = (row for row in rows if row["kind"] == "all")
@@ -40,21 +41,34 @@ async def find_stats(
     )
 
 
+async def recall_top(
+    session: Snapshot, request: TopRequest, topic: str, memory: SourceMemory, latest: datetime
+) -> TopValues | None:
+    """The most frequent sources by one statement, if the rest is remembered."""
+    wanted = request.filter
+    cut = alike_pieces(wanted.start, wanted.end, latest)
+    remembered = await memory.recalled(session, wanted, cut, topic)
+    return None if remembered is None else _top(remembered, request.limit)
+
+
 async def find_top(
     snapshot: Snapshot, request: TopRequest, field: SeriesKey, topic: str, memory: SourceMemory, latest: datetime
 ) -> TopValues:
     """The most frequent values of a field that counts know, of a filter that they can answer."""
     wanted = request.filter
-    cut = pieces(wanted.start, wanted.end, latest)
+    cut = alike_pieces(wanted.start, wanted.end, latest)
     if field == "source" and (remembered := await memory.by_source(snapshot, wanted, cut, topic)):
-        by_source, state = remembered
-        largest = _largest(by_source, request.limit)
-        return TopValues(largest, len(by_source), sum(by_source.values()), stored_until_of(state))
+        return _top(remembered, request.limit)
     (positions,) = await snapshot.fetch(sql.stored_until(topic))
     rows = await snapshot.fetch(aggregation_sql.top(request, field, cut))
     distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)
     values = [(row["value"], row["n"]) for row in rows]
     return TopValues(values, distinct, total, stored_until_of(positions))
+
+
+def _top(counted: Counted, limit: int) -> TopValues:
+    by_source, state = counted
+    return TopValues(_largest(by_source, limit), len(by_source), sum(by_source.values()), stored_until_of(state))
 
 
 def _largest(by_source: dict[str, int], most: int) -> list[tuple[str, int]]:

@@ -1,41 +1,33 @@
-"""Remembers how many events each source had in past days and hours, while the database proves that it still has."""
+"""Remembers how many events each source had in past days, hours and minutes, while the database proves that it has."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from sys import intern
 from typing import Final, NamedTuple
 
-from ingest_gateway.contract import EPOCH
 from query_api import source_sql
 from query_api.filter_language.expressions import EVERYTHING
 from query_api.search import SearchFilter
 from query_api.snapshot import Row, Snapshot
-from query_api.timeline import HOUR, Level, Piece
+from query_api.source_stretches import DAY_MINUTES, FIVE_MINUTES, HOUR_MINUTES, DividedRange, Stretch, divided, merged
+from query_api.timeline import Piece
 
-_DAY_HOURS: Final = 24
 # Longer ranges are counted by PostgreSQL alone.
-MOST_HOURS: Final = 400 * _DAY_HOURS
+MOST_HOURS: Final = 400 * 24
 # Severities of sources. Above, bringing them all here takes longer than having PostgreSQL add them up.
 _MOST_CELLS: Final = 200_000
 # Counts that are kept, of about 100 bytes each.
 MOST_COUNTS: Final = 400_000
+_MOST_SUMS: Final = 8
 _MOST_SEEN: Final = 2 * MOST_HOURS
 # After this long no answer takes it on itself to remember more for those after it.
 _LEARN_S: Final = 0.02
-
-
-class Stretch(NamedTuple):
-    """An hour, a day or more, in hours since 1970: `first <= hour < end`."""
-
-    first: int
-    end: int
-
-    def piece(self) -> Piece:
-        """It, as a piece of a range."""
-        return Piece(Level.HOURS, EPOCH + self.first * HOUR, EPOCH + self.end * HOUR)
+# How many events each source has, and a row with how far all is stored.
+Counted = tuple[dict[str, int], Row]
 
 
 class Proof(NamedTuple):
@@ -52,9 +44,31 @@ class _Kept:
     by_source: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    parts: tuple[_Kept, ...]
+    by_source: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was seen of a range: the stretches it is made of, those that were the same before, and all proofs."""
+
+    used: dict[Stretch, Proof]
+    steady: set[Stretch]
+    proofs: dict[Stretch, Proof]
+
+    def add(self, stretch: Stretch, proof: Proof, *, is_steady: bool) -> None:
+        """One of the stretches."""
+        self.used[stretch] = self.proofs[stretch] = proof
+        if is_steady:
+            self.steady.add(stretch)
+
+
 class SourceMemory:
-    """Of days and hours that were the same at two looks. Everything else PostgreSQL adds up, in the snapshot of the
-    proofs: so what is answered is as exact as without memory, also where events come late for a day long over.
+    """Of days, hours and fives of minutes that were the same at two looks. Everything else PostgreSQL adds up, in the
+    snapshot of the proofs: so what is answered is as exact as without memory, also where events come late for a day
+    long over.
     """
 
     def __init__(self, now_s: Callable[[], float], most_counts: int = MOST_COUNTS) -> None:
@@ -63,88 +77,143 @@ class SourceMemory:
         self._kept: OrderedDict[tuple[Stretch, tuple[int, ...]], _Kept] = OrderedDict()
         self._kept_counts = 0
         self._seen: OrderedDict[Stretch, Proof] = OrderedDict()
+        self._sums: OrderedDict[tuple[Stretch, ...], _Sum] = OrderedDict()
+
+    async def recalled(
+        self, session: Snapshot, wanted: SearchFilter, cut: Sequence[Piece], topic: str
+    ) -> Counted | None:
+        """How many wanted events each source has in all pieces of a range, by one statement.
+
+        1. What is remembered is taken to be so still.
+        2. All the rest is asked for, and with it the proofs.
+        3. None where something proves to be otherwise, or where there is something to learn: `by_source` does that.
+        """
+        parts = _divided(wanted, cut)
+        if parts is None:
+            return None
+        known = self._remembered(parts, wanted.severities)  # 1
+        rows = await session.fetch(source_sql.with_state(wanted, _unknown(parts, known), parts, topic))  # 2
+        (state,) = (row for row in rows if row["source"] is None)
+        looked = self._looked(parts, state)
+        if state["cells"] > _MOST_CELLS or not self._holds(known, looked):  # 3
+            return None
+        self._note(looked, known, wanted.severities)
+        counts = self._sum({stretch: kept for stretch, kept in known.items() if stretch.minutes >= HOUR_MINUTES})
+        fives = {stretch: kept.by_source for stretch, kept in known.items() if stretch.minutes < HOUR_MINUTES}
+        return _total(parts, fives, [row for row in rows if row["source"] is not None], counts), state
+
+    def _sum(self, known: Mapping[Stretch, _Kept]) -> dict[str, int]:
+        """Of all of these; the last few sums are kept, since most ranges have the same days and hours as one before."""
+        stretches = tuple(known)
+        kept = self._sums.pop(stretches, None)
+        if kept is None or any(one is not other for one, other in zip(kept.parts, known.values(), strict=True)):
+            counts: dict[str, int] = {}
+            for part in known.values():
+                _add(counts, part.by_source, 1)
+            kept = _Sum(tuple(known.values()), counts)
+        self._sums[stretches] = kept
+        if len(self._sums) > _MOST_SUMS:
+            self._sums.popitem(last=False)
+        return kept.by_source.copy()
 
     async def by_source(
         self, snapshot: Snapshot, wanted: SearchFilter, cut: Sequence[Piece], topic: str
-    ) -> tuple[dict[str, int], Row] | None:
-        """How many wanted events each source has in all pieces of a range, and a row with how far all is stored.
+    ) -> Counted | None:
+        """The same, by several statements of one state; None where PostgreSQL should add up everything.
 
-        None where PostgreSQL should add up everything.
-
-        1. The hours of the range with their proofs, as days where a day was the same at the last look.
+        1. The hours of the range with their proofs, as days where a day was the same at the last look; and the fives
+           of minutes at its edges.
         2. What is remembered with the same proof.
         3. What was seen before with the same proof is remembered from now on, as much as there is time for.
         4. All the rest, with the minutes and rows at the edges.
         """
-        hours = next((piece for piece in cut if piece.level is Level.HOURS), None)
-        if hours is None or (hours.end - hours.start) / HOUR > MOST_HOURS:
+        parts = _divided(wanted, cut)
+        if parts is None:
             return None
-        if wanted.source is not None or wanted.expression != EVERYTHING:
-            return None
-        (state,) = await snapshot.fetch(source_sql.hours_now(hours, topic))
+        (state,) = await snapshot.fetch(source_sql.state(parts, topic))
         if state["cells"] > _MOST_CELLS:
             return None
+        looked = self._looked(parts, state)  # 1
         known: dict[Stretch, Mapping[str, int]] = {}
-        rest: dict[Stretch, tuple[Proof, bool]] = {}
-        for stretch, proof, is_steady in self._stretches(hours, state):  # 1
-            kept = self._recalled(stretch, proof, wanted.severities)  # 2
-            if kept is None:
-                rest[stretch] = proof, is_steady
-            else:
-                known[stretch] = kept
-        steady = {stretch: proof for stretch, (proof, is_steady) in rest.items() if is_steady}
+        steady: dict[Stretch, Proof] = {}
+        for stretch, proof in looked.used.items():
+            kept = self._kept.get((stretch, wanted.severities))
+            if kept is not None and kept.proof == proof:
+                known[stretch] = kept.by_source  # 2
+            elif stretch in looked.steady:
+                steady[stretch] = proof
+        self._note(looked, known, wanted.severities)
         known |= await self._learned(snapshot, wanted, steady)  # 3
-        counts: Counter[str] = Counter()
-        for by_source in known.values():
-            counts.update(by_source)
-        pieces = [stretch.piece() for stretch in _merged([stretch for stretch in rest if stretch not in known])]
-        pieces += [piece for piece in cut if piece.level is not Level.HOURS]
-        if pieces:
-            found = await snapshot.fetch(source_sql.by_source(wanted, pieces))  # 4
-            counts.update({row["source"]: row["n"] for row in found})
-        return {source: n for source, n in counts.items() if n > 0}, state
+        unknown = _unknown(parts, known)
+        rows = await snapshot.fetch(source_sql.by_source(wanted, unknown)) if unknown else ()  # 4
+        return _total(parts, known, rows), state
 
-    def _stretches(self, hours: Piece, state: Row) -> Iterator[tuple[Stretch, Proof, bool]]:
-        """In order; whether it was the same before. Hours without events are in none."""
-        days: dict[int, list[tuple[int, int]]] = {}
-        for hour, n in zip(state["hours"] or (), state["counts"] or (), strict=True):
-            days.setdefault(hour // _DAY_HOURS, []).append((hour, n))
-        for number, of_day in days.items():
-            day = Stretch(number * _DAY_HOURS, (number + 1) * _DAY_HOURS)
-            whole = day.piece()
-            proof = Proof(sum(n for _, n in of_day), state["drops"], state["started_us"])
-            if hours.start <= whole.start and whole.end <= hours.end and self._was_same(day, proof):
-                yield day, proof, True
+    def _remembered(self, parts: DividedRange, severities: tuple[int, ...]) -> dict[Stretch, _Kept]:
+        """What is kept of a range, the largest stretches first, proven or not."""
+        found: dict[Stretch, _Kept] = {}
+        for day, is_whole in parts.days():
+            if is_whole and (kept := self._kept.get((day, severities))):
+                found[day] = kept
                 continue
-            for hour, n in of_day:
-                stretch, proof = Stretch(hour, hour + 1), Proof(n, state["drops"], state["started_us"])
-                yield stretch, proof, self._was_same(stretch, proof)
+            for hour in day.parts(HOUR_MINUTES):
+                if kept := self._kept.get((hour, severities)):
+                    found[hour] = kept
+        for five, _ in parts.fives():
+            if kept := self._kept.get((five, severities)):
+                found[five] = kept
+        return found
 
-    def _was_same(self, stretch: Stretch, proof: Proof) -> bool:
-        before = self._seen.get(stretch)
-        self._seen[stretch] = proof
-        self._seen.move_to_end(stretch)
-        if len(self._seen) > _MOST_SEEN:
+    def _looked(self, parts: DividedRange, state: Row) -> _Looked:
+        """What the state says of each stretch. Those without events are left out."""
+        proven = partial(Proof, drops=state["drops"], started_us=state["started_us"])
+        looked = _Looked({}, set(), {})
+        days: dict[int, dict[Stretch, int]] = {}
+        for hour, n in zip(state["hours"] or (), state["counts"] or (), strict=True):
+            first = hour * HOUR_MINUTES
+            days.setdefault(first - first % DAY_MINUTES, {})[Stretch(first, first + HOUR_MINUTES)] = n
+        for first, hours in days.items():
+            day = Stretch(first, first + DAY_MINUTES)
+            if parts.hours.first <= day.first and day.end <= parts.hours.end:
+                proof = proven(sum(hours.values()))
+                looked.proofs[day] = proof
+                if self._seen.get(day) == proof:
+                    looked.add(day, proof, is_steady=True)
+                    continue
+            for hour, n in hours.items():
+                looked.add(hour, proven(n), is_steady=self._seen.get(hour) == proven(n))
+        for five, n in zip(state["fives"] or (), state["five_counts"] or (), strict=True):
+            stretch = Stretch(five * FIVE_MINUTES, (five + 1) * FIVE_MINUTES)
+            looked.add(stretch, proven(n), is_steady=self._seen.get(stretch) == proven(n))
+        return looked
+
+    def _holds(self, known: Mapping[Stretch, _Kept], looked: _Looked) -> bool:
+        """Whether all that is taken to be known is proven, and nothing else could be remembered now."""
+        if any(looked.used.get(stretch) != kept.proof for stretch, kept in known.items()):
+            return False
+        return not any(self._has_room(stretch) for stretch in looked.steady if stretch not in known)
+
+    def _note(self, looked: _Looked, known: Iterable[Stretch], severities: tuple[int, ...]) -> None:
+        """For the next look; and what was of use is forgotten last."""
+        for stretch, proof in looked.proofs.items():
+            self._seen[stretch] = proof
+            self._seen.move_to_end(stretch)
+        while len(self._seen) > _MOST_SEEN:
             self._seen.popitem(last=False)
-        return before == proof
+        for stretch in known:
+            self._kept.move_to_end((stretch, severities))
 
-    def _recalled(self, stretch: Stretch, proof: Proof, severities: tuple[int, ...]) -> Mapping[str, int] | None:
-        key = stretch, severities
-        kept = self._kept.get(key)
-        if kept is None or kept.proof != proof:
-            return None
-        self._kept.move_to_end(key)
-        return kept.by_source
+    def _has_room(self, stretch: Stretch) -> bool:
+        """No hour, and no few minutes, take the place of a day."""
+        return stretch.minutes == DAY_MINUTES or self._kept_counts <= self._most_counts // 2
 
     async def _learned(
         self, snapshot: Snapshot, wanted: SearchFilter, stretches: Mapping[Stretch, Proof]
     ) -> dict[Stretch, Mapping[str, int]]:
-        """One of these at least, days first, and more while there is time. No hour takes the place of a day."""
+        """One of these at least, the longest first, and more while there is time."""
         until_s = self._now_s() + _LEARN_S
         learned: dict[Stretch, Mapping[str, int]] = {}
-        for stretch in sorted(stretches, key=lambda stretch: stretch.first - stretch.end):
-            is_hour = stretch.end - stretch.first == 1
-            if (learned and self._now_s() >= until_s) or (is_hour and self._kept_counts > self._most_counts // 2):
+        for stretch in sorted(stretches, key=lambda stretch: -stretch.minutes):
+            if (learned and self._now_s() >= until_s) or not self._has_room(stretch):
                 break
             rows = await snapshot.fetch(source_sql.by_source(wanted, [stretch.piece()]))
             # One text for a source in all stretches.
@@ -164,10 +233,39 @@ class SourceMemory:
         self._kept_counts -= len(gone.by_source) if gone is not None else 0
 
 
-def _merged(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Those that follow on each other as one."""
-    merged: list[Stretch] = []
-    for stretch in stretches:
-        follows = bool(merged) and merged[-1].end == stretch.first
-        merged.append(Stretch(merged.pop().first, stretch.end) if follows else stretch)
-    return merged
+def _divided(wanted: SearchFilter, cut: Sequence[Piece]) -> DividedRange | None:
+    """None where counts by source cannot be remembered."""
+    if wanted.source is not None or wanted.expression != EVERYTHING:
+        return None
+    parts = divided(cut)
+    return parts if parts is not None and parts.hours.minutes <= MOST_HOURS * HOUR_MINUTES else None
+
+
+def _unknown(parts: DividedRange, known: Container[Stretch]) -> list[Piece]:
+    """What PostgreSQL has to add up."""
+    hours = [hour for day, _ in parts.days() if day not in known for hour in day.parts(HOUR_MINUTES)]
+    pieces = [stretch.piece() for stretch in merged(hour for hour in hours if hour not in known)]
+    for edge, is_added in parts.edges:
+        fives = merged(five for five in edge.parts(FIVE_MINUTES) if five not in known)
+        pieces += [replace(five.piece(), is_added=is_added) for five in fives]
+    return [*pieces, *parts.rest]
+
+
+def _total(
+    parts: DividedRange,
+    known: Mapping[Stretch, Mapping[str, int]],
+    rows: Sequence[Row],
+    counts: dict[str, int] | None = None,
+) -> dict[str, int]:
+    """All of it, added to `counts`; sources of which nothing is left are not in it."""
+    counts = {} if counts is None else counts
+    _add(counts, {row["source"]: row["n"] for row in rows}, 1)
+    taken_off = {five for five, is_added in parts.fives() if not is_added}
+    for stretch, by_source in known.items():
+        _add(counts, by_source, -1 if stretch in taken_off else 1)
+    return {source: n for source, n in counts.items() if n > 0}
+
+
+def _add(counts: dict[str, int], by_source: Mapping[str, int], sign: int) -> None:
+    for source, n in by_source.items():
+        counts[source] = counts.get(source, 0) + sign * n

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from query_api.filter_language.compiled import condition
 from query_api.filter_language.expressions import EVERYTHING
-from query_api.search import PageRequest, SearchFilter
+from query_api.search import PageRequest, SearchFilter, below_cursor
 from query_api.statement import Arguments, Statement
-from query_api.timeline import HOUR, Level, Piece, Window, floor_to
+from query_api.timeline import Level, Piece, Window
 from stream_app.contract import (
     CONSUMER_OFFSETS,
     COUNT_HOUR,
@@ -96,15 +96,17 @@ def counted(
     extra = narrowed(arguments, wanted)
     tables = COUNTED_BY_SOURCE if wanted.is_by_source or "source" in keys else COUNTED_OF_ALL
     binned = [] if interval is None else [f"{in_interval(arguments, interval)} AS t"]
+    # No column of an index by source: all sources there in turn would be looked through for a few moments of each.
+    rows = "count(severity)" if "source" in keys else "count(*)"
     parts = []
     for piece in cut:
-        column, n = ("ts", "count(*)") if piece.level is Level.ROWS else ("bucket", "sum(n)")
+        column, n = ("ts", rows) if piece.level is Level.ROWS else ("bucket", "sum(n)")
         selected = [key.format(column=column) for key in [*binned, *keys]]
         grouped = f" GROUP BY {', '.join(str(place) for place in range(1, len(selected) + 1))}" if selected else ""
-        sign = "" if piece.is_added else "-"
+        sign = arguments.add(1 if piece.is_added else -1)
         bounds = _bounds(arguments, column, piece.start, piece.end)
         parts.append(
-            f"SELECT {', '.join([*selected, f'{sign}{n}::bigint AS n'])} FROM {tables[piece.level]}"
+            f"SELECT {', '.join([*selected, f'{sign}::bigint * {n}::bigint AS n'])} FROM {tables[piece.level]}"
             f" WHERE {bounds}{extra}{grouped}"
         )
     return " UNION ALL ".join(parts)
@@ -125,9 +127,8 @@ def in_interval(arguments: Arguments, interval: timedelta) -> str:
     return f"date_bin({arguments.add(interval)}::interval, {{column}}, 'epoch'::timestamptz)"
 
 
-def page(request: PageRequest) -> Statement:
+def page(request: PageRequest, arguments: Arguments) -> Statement:
     """The rows of one page by a scan from its newest end, and one more row where there is any."""
-    arguments = Arguments()
     wanted = request.filter
     extra = narrowed(arguments, wanted)
     below = _below_cursor(arguments, request, Window(wanted.start, wanted.end))
@@ -149,47 +150,24 @@ def _below_cursor(arguments: Arguments, request: PageRequest, within: Window) ->
 def page_within(request: PageRequest, windows: Sequence[Window]) -> Statement:
     """The same page where matching events are known to lie only in `windows`: nothing else is visited."""
     arguments = Arguments()
+    return page_of(request, each_of(arguments, windows), arguments)
+
+
+def page_of(request: PageRequest, visited: str, arguments: Arguments) -> Statement:
+    """The same of the stretches of time w.a to w.z that are visited, as `each_of` says it.
+
+    What all of them lie within is told beforehand too: so few partitions are planned for.
+    """
+    cursor, within = request.cursor, below_cursor(request)
+    bounds = _bounds(arguments, "ts", within.start, within.end)
+    below = f" AND (ts, id) < ({arguments.add(cursor.ts)}, {arguments.add(cursor.id)})" if cursor is not None else ""
     extra = narrowed(arguments, request.filter)
-    visited = each_of(arguments, windows)
-    most = arguments.add(request.limit + request.offset + 1)
-    below = ""
-    if request.cursor is not None:
-        below = f" AND (ts, id) < ({arguments.add(request.cursor.ts)}, {arguments.add(request.cursor.id)})"
     return arguments.statement(
         f"SELECT {COLUMNS} FROM {visited} ("
-        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z{below}{extra} {NEWEST_FIRST} LIMIT {most}"
+        f"SELECT {COLUMNS} FROM {LOGS} WHERE ts >= w.a AND ts < w.z AND {bounds}{below}{extra}"
+        # With those of the same moment, among which the id decides: so an index by source and time gives the order.
+        f" ORDER BY ts DESC FETCH FIRST ({arguments.add(request.limit + request.offset + 1)}) ROWS WITH TIES"
         f") AS found {NEWEST_FIRST} LIMIT {arguments.add(request.limit + 1)} OFFSET {arguments.add(request.offset)}"
-    )
-
-
-def matching_buckets(
-    wanted: SearchFilter, step: timedelta, within: Sequence[Window], whole: Window, need: int
-) -> Statement:
-    """The newest hours or minutes that hold matching events, with their counts, until `need` events are certain.
-
-    Only buckets inside `whole` count towards `need`: of a cut one it is not known how many of its events are wanted.
-    `severities` has a bit for each severity code found. Grouped inside LATERAL, so that each window is one visit of the
-    index; joined freely, the planner reads the whole table instead.
-    """
-    arguments = Arguments()
-    extra = narrowed(arguments, wanted)
-    tables = COUNTED_BY_SOURCE if wanted.is_by_source else COUNTED_OF_ALL
-    table = tables[Level.HOURS if step == HOUR else Level.MINUTES]
-    visited = each_of(arguments, [Window(floor_to(window.start, step), window.end) for window in within])
-    counted = f"bucket >= {arguments.add(whole.start)} AND bucket < {arguments.add(whole.end)}"
-    cells = (
-        f"SELECT found.* FROM {visited} ("
-        f"SELECT bucket, sum(n)::bigint AS n, bit_or(1 << severity) AS severities FROM {table}"
-        f" WHERE bucket >= w.a AND bucket < w.z{extra} GROUP BY bucket) AS found"
-    )
-    newer = (
-        f"sum(CASE WHEN {counted} THEN n ELSE 0 END)"
-        " OVER (ORDER BY bucket DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    )
-    return arguments.statement(
-        f"SELECT bucket, n, severities FROM (SELECT bucket, n, severities, {newer} AS newer FROM ({cells}) AS cells)"
-        " AS ranked"
-        f" WHERE coalesce(newer, 0) < {arguments.add(need)} ORDER BY bucket DESC"
     )
 
 
@@ -224,11 +202,6 @@ def events(keys: Iterable[tuple[datetime, UUID]]) -> Statement:
         f"SELECT {COLUMNS} FROM {LOGS} WHERE ts = k.ts AND id = k.id) AS l",
         ([ts for ts, _ in pairs], [identifier for _, identifier in pairs]),
     )
-
-
-def recent(latest: datetime, limit: int) -> Statement:
-    """The newest events up to `latest`."""
-    return Statement(f"SELECT {COLUMNS} FROM {LOGS} WHERE ts <= $1 {NEWEST_FIRST} LIMIT $2", (latest, limit))
 
 
 # The time ranges of those partitions that have an index beginning with `source`.

@@ -9,10 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A text with $1, $2, … and the arguments in that order."""
+    """A text with $1, $2, … and the arguments in that order.
+
+    Where `is_planned_once`, one plan serves all arguments, and making it anew would cost as much as running it. A plan
+    is kept by each connection, so it is for texts of which there are few.
+    """
 
     text: str
     arguments: tuple[Any, ...] = ()
+    is_planned_once: bool = False
 
 
 class Arguments:

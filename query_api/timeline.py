@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
@@ -49,6 +49,19 @@ def pieces(start: datetime, end: datetime, latest: datetime = LATEST) -> list[Pi
     that ends now needs neither the minutes of this hour nor the rows of this minute, the most there are.
     """
     return [piece for piece in _signed(start, end, latest) if piece.start < piece.end]
+
+
+def alike_pieces(start: datetime, end: datetime, latest: datetime = LATEST) -> list[Piece]:
+    """The same, with empty ones where there is nothing: always hours, two of minutes and two of rows, so that the
+    statement is the same for every range.
+    """
+    cut = pieces(start, end, latest)
+    empty = Piece(Level.HOURS, start, start)
+    alike: list[Piece] = []
+    for level, number in ((Level.HOURS, 1), (Level.MINUTES, 2), (Level.ROWS, 2)):
+        of_level = [piece for piece in cut if piece.level is level]
+        alike += of_level + [replace(empty, level=level)] * (number - len(of_level))
+    return alike
 
 
 def minute_pieces(start: datetime, end: datetime, latest: datetime = LATEST) -> list[Piece]:

@@ -6,20 +6,23 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from ingest_gateway.contract import EARLIEST, SEVERITIES
-from query_api.page_search import find_page
+from query_api.page_search import PageSearch, find_page
 from query_api.postgres_reader import PostgresReader, ReaderMemory
 from query_api.postgres_sessions import PostgresSnapshot, connections, open_pool
 from query_api.reading import LoggedEvent
 from query_api.search import Cursor, PageRequest, SearchFilter
 from query_api.source_indexed import SourceIndexed
-from query_api.timeline import Window
+from query_api.timeline import HOUR, MINUTE, Window
 from tests.servers import Stack
 from tests.stored_events import make_day, random_events, store_events, store_positions
 
@@ -122,12 +125,65 @@ async def compare_pages(
     for _ in range(200):
         wanted = random_filter(rng, events)
         limit, offset = rng.choice([1, 20, 100, 1000]), rng.choice([0, 0, 0, 5, 300])
-        page = await find_page(snapshot, PageRequest(wanted, limit, offset), "t", indexed)
+        search = PageSearch("t", indexed, most_rows=rng.choice([50, 500, 200_000]))
+        page = await find_page(snapshot, PageRequest(wanted, limit, offset), search)
         (count,) = await plainly(connection, wanted, "count(*)")
         assert page.total == count[0], wanted
         ids = await plainly(connection, wanted, "id", f"ORDER BY ts DESC, id DESC LIMIT {limit + 1} OFFSET {offset}")
         assert [event.id for event in page.events] == [row["id"] for row in ids[:limit]], (wanted, limit, offset)
         assert page.has_more == (len(ids) > limit), (wanted, limit, offset)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+async def test_pages_that_ended_early_go_on_where_they_ended(connection: Connection, pool: Pool, indexed: bool) -> None:
+    """Each has looked at something more, so the last one comes."""
+    rng = random.Random(3 + indexed)
+    events = all_events(rng)
+    await store_events(connection, events)
+    async with pool.acquire() as reading:
+        snapshot = PostgresSnapshot(reading)
+        windows = await SourceIndexed(time.monotonic).windows(snapshot) if indexed else ()
+        early = 0
+        for _ in range(40):
+            wanted, found = random_filter(rng, events), list[UUID]()
+            search = PageSearch("t", windows, most_rows=rng.choice([30, 300]), is_over=lambda: True)
+            request = PageRequest(wanted, rng.choice([20, 1000]))
+            while True:
+                page = await find_page(snapshot, request, search)
+                found += [event.id for event in page.events]
+                early += page.scanned_until is not None
+                if not page.has_more:
+                    break
+                below = (
+                    (page.scanned_until, UUID(int=0))
+                    if page.scanned_until
+                    else (page.events[-1].timestamp, page.events[-1].id)
+                )
+                request = replace(request, cursor=Cursor(*below, None, None))
+            ids = await plainly(connection, wanted, "id", "ORDER BY ts DESC, id DESC")
+            assert found == [row["id"] for row in ids], wanted
+        assert early > 20
+
+
+async def test_rows_that_do_not_match_are_met_only_in_minutes_where_one_does(
+    connection: Connection, pool: Pool
+) -> None:
+    """And none where an index by source leads to those that match."""
+    rng = random.Random(1)
+    for days in (1, 2):
+        hour = FIRST + timedelta(days=days, hours=-4)
+        crowd = random_events(rng, 500, hour, hour + timedelta(minutes=30))
+        ours = [
+            msgspec.structs.replace(event, source="ours")
+            for event in random_events(rng, 4, hour + 35 * MINUTE, hour + HOUR)
+        ]
+        await store_events(connection, [*crowd, *ours])
+        async with pool.acquire() as reading:
+            snapshot = PostgresSnapshot(reading)
+            windows = await SourceIndexed(time.monotonic).windows(snapshot)
+            search = PageSearch("t", windows, most_rows=5, is_over=lambda: True)
+            page = await find_page(snapshot, PageRequest(SearchFilter(hour, hour + HOUR, source="ours")), search)
+        assert (len(page.events), page.scanned_until) == (4, None)
 
 
 async def test_counts_equal_one_plain_query(connection: Connection, reader: PostgresReader) -> None:

@@ -36,6 +36,8 @@ class ScriptedPool:
         self.asked.append(text)
         return await self.answers(text)
 
+    async def plan_once(self, is_wanted: bool) -> None: ...
+
     async def execute(self, text: str, *arguments: object) -> None:
         await self.fetch(text, *arguments)
 

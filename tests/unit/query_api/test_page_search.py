@@ -1,4 +1,4 @@
-"""Which stretches of time a page visits, and how far back the newest events are looked for."""
+"""How a page goes on below where a statement would have met too many rows, and how far back the newest are sought."""
 
 from __future__ import annotations
 
@@ -10,73 +10,90 @@ from uuid import UUID
 import pytest
 
 from ingest_gateway.contract import EARLIEST
-from query_api.page_search import find_newest, find_page
-from query_api.search import PageRequest
+from query_api.page_search import PageSearch, find_newest, find_page
+from query_api.search import MAX_ANSWER_BYTES, Cursor, PageRequest
 from query_api.statement import Statement
-from query_api.timeline import HOUR, MINUTE, Window
 from tests.unit.query_api.builders import NOON, moment, search_filter
 
 LATE = NOON + timedelta(hours=1)
+RARE = search_filter(start=NOON, source="a")
 
 
-def bucket(start: datetime, n: int) -> dict[str, Any]:
-    return {"bucket": start, "n": n, "severities": 1 << 3}
+def row(number: int) -> dict[str, Any]:
+    columns = {"id": UUID(int=number + 1), "ts": moment(number), "severity": 3, "source": "a", "message": "m"}
+    return {**columns, "attributes": None, "received_at": moment(number)}
+
+
+def answer(total: int | None, rows: Sequence[dict[str, Any]], unseen_until: datetime | None = None) -> list[Any]:
+    head = {"total": total, "partitions": [0], "until_us": [5], "unseen_until": unseen_until}
+    return [head, *({**row, "found": len(rows)} for row in rows)]
 
 
 class ScriptedSnapshot:
-    """Answers with these buckets and rows, and notes what was asked."""
+    """Answers one after the other, the last one again and again, and notes what was asked."""
 
-    def __init__(self, hours: Sequence[Any] = (), minutes: Sequence[Any] = (), rows: Sequence[Any] = ()) -> None:
-        self._hours, self._minutes, self._rows = hours, minutes, rows
+    def __init__(self, *answers: list[Any]) -> None:
+        self._answers = list(answers)
         self.asked: list[Statement] = []
 
     async def fetch(self, statement: Statement) -> Sequence[Mapping[str, Any]]:
         self.asked.append(statement)
-        if "AS total" in statement.text:
-            return [{"total": 7, "partitions": None, "until_us": None}]
-        if "severities" in statement.text:
-            return self._hours if "_hour" in statement.text else self._minutes
-        return [{**row, "found": len(self._rows)} for row in self._rows]
-
-    def visited(self) -> list[Window]:
-        """The windows of the last statement."""
-        starts, ends = (value for value in self.asked[-1].arguments if isinstance(value, list) and value != [3])
-        return [Window(start, end) for start, end in zip(starts, ends, strict=True)]
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-async def test_few_events_of_a_source_in_a_busy_hour_are_visited_by_the_minute() -> None:
-    """However many they are: what else the hour holds is not known to be less."""
-    snapshot = ScriptedSnapshot([bucket(NOON, 5000)], [bucket(NOON + 7 * MINUTE, 5000)])
-    await find_page(snapshot, PageRequest(search_filter(source="a")), "t")
-    assert snapshot.visited() == [Window(NOON + 7 * MINUTE, NOON + 8 * MINUTE)]
+async def test_what_lies_among_few_rows_is_one_statement() -> None:
+    snapshot = ScriptedSnapshot(answer(7, [row(3), row(2), row(1)]))
+    page = await find_page(snapshot, PageRequest(RARE, limit=2), PageSearch("t"))
+    assert [event.id.int for event in page.events] == [4, 3]
+    assert (page.total, page.has_more, page.scanned_until, page.stored_until_us) == (7, True, None, {0: 5})
+    assert len(snapshot.asked) == 1
 
 
-async def test_with_an_index_by_source_the_hour_will_do() -> None:
-    earlier = NOON - 5 * HOUR
-    snapshot = ScriptedSnapshot([bucket(NOON, 3), bucket(earlier, 3)], [bucket(NOON + MINUTE, 2), bucket(NOON, 1)])
-    wanted = search_filter(start=earlier, source="a")
-    await find_page(snapshot, PageRequest(wanted), "t", [Window(earlier - HOUR, NOON)])
-    assert snapshot.visited() == [Window(earlier, earlier + HOUR), Window(NOON, NOON + 2 * MINUTE)]
+async def test_what_lies_among_many_is_looked_for_on_below() -> None:
+    snapshot = ScriptedSnapshot(
+        answer(9, [row(50)], moment(40)), answer(None, [], moment(30)), answer(None, [row(20), row(10)])
+    )
+    page = await find_page(snapshot, PageRequest(RARE, limit=2), PageSearch("t"))
+    assert [event.id.int for event in page.events] == [51, 21]
+    assert (page.total, page.has_more, page.scanned_until) == (9, True, None)
+    first, *others = snapshot.asked
+    assert MAX_ANSWER_BYTES in first.arguments
+    for statement, below in zip(others, (moment(40), moment(30)), strict=True):
+        assert below in statement.arguments
+        assert UUID(int=0) in statement.arguments
+        # What was found counts towards the size of the answer.
+        assert MAX_ANSWER_BYTES - 1 in statement.arguments
 
 
-async def test_without_source_an_index_by_source_is_of_no_use() -> None:
-    snapshot = ScriptedSnapshot([bucket(NOON, 3)], [bucket(NOON + MINUTE, 3)])
-    await find_page(snapshot, PageRequest(search_filter(severities=(3,))), "t", [Window(NOON, LATE)])
-    assert snapshot.visited() == [Window(NOON + MINUTE, NOON + 2 * MINUTE)]
+async def test_a_full_page_is_not_known_to_be_the_last_before_all_was_seen() -> None:
+    snapshot = ScriptedSnapshot(answer(2, [row(50), row(45)], moment(40)), answer(None, []))
+    page = await find_page(snapshot, PageRequest(RARE, limit=2), PageSearch("t"))
+    assert (len(page.events), page.has_more, page.scanned_until) == (2, False, None)
 
 
-def row(number: int) -> dict[str, Any]:
-    columns = {"id": UUID(int=number), "ts": moment(number), "severity": 3, "source": "a", "message": "m"}
-    return {**columns, "attributes": None, "received_at": moment(number)}
+async def test_when_the_time_is_over_it_says_how_far_it_came() -> None:
+    snapshot = ScriptedSnapshot(answer(9, [row(50)], moment(40)), answer(None, [row(35)], moment(30)))
+    over = iter((False, True))
+    page = await find_page(snapshot, PageRequest(RARE, limit=5), PageSearch("t", is_over=lambda: next(over)))
+    assert [event.id.int for event in page.events] == [51, 36]
+    assert (page.total, page.has_more, page.scanned_until) == (9, True, moment(30))
 
 
-@pytest.mark.parametrize(("found", "looks"), [(2, 1), (1, 4)])
+async def test_a_page_by_cursor_has_the_total_of_the_first() -> None:
+    snapshot = ScriptedSnapshot(answer(None, [row(1)]))
+    cursor = Cursor(moment(5), UUID(int=9), 70, None)
+    page = await find_page(snapshot, PageRequest(RARE, cursor=cursor), PageSearch("t"))
+    assert (page.total, page.has_more) == (70, False)
+
+
+@pytest.mark.parametrize(("found", "looks"), [(2, 1), (3, 1), (1, 4)])
 async def test_newest_events_are_looked_for_in_ever_longer_ranges_until_there_are_enough(
     found: int, looks: int
 ) -> None:
-    snapshot = ScriptedSnapshot(rows=[row(n) for n in range(found)])
-    assert len(await find_newest(snapshot, (3,), LATE, 2)) == found
+    snapshot = ScriptedSnapshot(answer(None, [row(n) for n in range(found)]))
+    page = await find_newest(snapshot, (3,), LATE, 2, "t")
+    assert page.total == len(page.events) == min(found, 2)
 
-    starts = [asked.arguments[1][0] for asked in snapshot.asked if "severities" in asked.text]
     expected = [*(LATE - timedelta(days=days) for days in (1, 8, 64)), EARLIEST]
-    assert starts == expected[:looks]
+    for statement, start in zip(snapshot.asked, expected[:looks], strict=True):
+        assert min(value for value in statement.arguments if isinstance(value, datetime)).date() == start.date()

@@ -32,7 +32,8 @@ _BITS: Final[dict[type, int]] = {
 class AttributeName:
     """An attribute, how many events have it with a value that is not null, and of which types that is.
 
-    Of a list the types of its elements are among them.
+    Of a list the types of its elements are among them. A name that is a number other than 0 may also be a place in a
+    list: those are not counted.
     """
 
     attribute: Attribute

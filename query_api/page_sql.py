@@ -99,13 +99,7 @@ def _stretches(arguments: Arguments, request: PageRequest, plan: PagePlan) -> li
         f"SELECT bucket, sum(n)::bigint AS n FROM {tables[Level.HOURS]}"
         f" WHERE bucket >= {hour} AND bucket < {z}{extra} GROUP BY bucket"
     )
-    # Each minute is a visit of the index: so other sources cost nothing, however many a minute has.
-    minutes = (
-        "SELECT minute AS bucket, counted.n FROM hours CROSS JOIN LATERAL generate_series("
-        f"greatest(bucket, {minute}), least(bucket + interval '59 minutes', {z}), interval '1 minute') AS minute"
-        f" CROSS JOIN LATERAL (SELECT sum(n)::bigint AS n FROM {tables[Level.MINUTES]} WHERE bucket = minute{extra})"
-        " AS counted WHERE indexed_from IS NULL AND counted.n > 0"
-    )
+    minutes = _minutes(tables[Level.MINUTES], extra, minute, z)
     met = f"(SELECT sum(c.n)::bigint FROM {COUNT_MINUTE} AS c WHERE c.bucket = minutes.bucket)"
     indexed, indexed_from = _indexed(arguments, request, plan)
     return [
@@ -122,6 +116,18 @@ def _stretches(arguments: Arguments, request: PageRequest, plan: PagePlan) -> li
         f"stretches AS MATERIALIZED (SELECT a, z, coalesce(sum(rows) {_NEWER.format(by='a')}, 0) AS newer_rows"
         " FROM parts)",
     ]
+
+
+def _minutes(table: str, extra: str, first: str, z: str) -> str:
+    """Those of the hours that have no index by source. Each is a visit of the counts: so other sources cost nothing,
+    however many a minute has.
+    """
+    return (
+        "SELECT minute AS bucket, counted.n FROM hours CROSS JOIN LATERAL generate_series("
+        f"greatest(bucket, {first}), least(bucket + interval '59 minutes', {z}), interval '1 minute') AS minute"
+        f" CROSS JOIN LATERAL (SELECT sum(n)::bigint AS n FROM {table} WHERE bucket = minute{extra}) AS counted"
+        " WHERE indexed_from IS NULL AND counted.n > 0"
+    )
 
 
 def _needed(buckets: str, width: str, a: str, z: str, need: str) -> str:

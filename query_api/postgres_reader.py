@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -34,6 +35,7 @@ from query_api.reading import (
     ProcessFigures,
     QueryTimeoutError,
     StoredPosition,
+    StoreUnavailableError,
 )
 from query_api.scan import DEFAULT_POLICY, Found, Scan, ScanPolicy, Search
 from query_api.scan_windows import ScanWindows
@@ -48,6 +50,7 @@ from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
 Figures = tuple[int, Sequence[ProcessFigures]]
+_LEARNING: Final = "learning"
 # Hours with more events are priced by their minutes.
 _PRICED_BY_MINUTES: Final = 100_000
 
@@ -96,6 +99,7 @@ class PostgresReader:
         self._scanning = scanning
         self._sources = memory.sources
         self._now = now
+        self._learning: SingleFlight[str, None] = SingleFlight(memory.now_s)
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
@@ -109,7 +113,7 @@ class PostgresReader:
         if page.scanned_until is None:
             return page
         ends_s = self._now_s() + self._scanning.budget_s
-        async with self._queries.snapshot() as snapshot:
+        async with self._queries.snapshot(statement_s=self._scanning.slice_s) as snapshot:
             return await find_page(snapshot, request, replace(search, is_over=lambda: self._now_s() >= ends_s))
 
     async def stats(self, wanted: SearchFilter) -> Counts:
@@ -117,7 +121,9 @@ class PostgresReader:
         if wanted.reads_events:
             return await self._looked(CountScan(wanted), wanted)
         async with self._queries.snapshot() as snapshot:
-            return await find_stats(snapshot, wanted, self._topic, self._sources, self._now())
+            counts = await find_stats(snapshot, wanted, self._topic, self._sources, self._now())
+        self._learn_sources()
+        return counts
 
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs, by the counts."""
@@ -150,9 +156,23 @@ class PostgresReader:
             async with self._queries.session() as session:
                 found = await recall_top(session, request, self._topic, self._sources, self._now())
             if found is not None:
+                self._learn_sources()
                 return found
         async with self._queries.snapshot() as snapshot:
-            return await find_top(snapshot, request, request.field, self._topic, self._sources, self._now())
+            found = await find_top(snapshot, request, request.field, self._topic, self._sources, self._now())
+        self._learn_sources()
+        return found
+
+    def _learn_sources(self) -> None:
+        """Beside the answers, by one connection at most."""
+        if self._sources.is_to_learn and self._learning.join(_LEARNING, math.inf) is None:
+            self._learning.begin(_LEARNING, self._learn())
+
+    async def _learn(self) -> None:
+        # The next question gives another chance.
+        with suppress(StoreUnavailableError, QueryTimeoutError):
+            async with self._queries.snapshot() as snapshot:
+                await self._sources.learn(snapshot)
 
     async def fields(self, request: FieldsRequest) -> Fields:
         """The fields that events have."""
@@ -167,7 +187,7 @@ class PostgresReader:
         scan = Scan(wanted, within or Window(wanted.start, wanted.end), self._scanning, self._now_s)
         until: StoredUntil = {}
         try:
-            async with self._queries.snapshot() as snapshot:
+            async with self._queries.snapshot(statement_s=self._scanning.slice_s) as snapshot:
                 until = await self._stored_until(snapshot)
                 async with aclosing(scan.slices(snapshot)) as slices:
                     async for windows in slices:

@@ -59,6 +59,11 @@ class PlanningConnection(asyncpg.Connection):
             self.plans_once = is_wanted
 
 
+def _begin(statement_s: float) -> Statement:
+    """With the bound in the same message: each way there and back counts."""
+    return Statement(f"{_BEGIN.text}; SET LOCAL statement_timeout = {max(round(statement_s * 1000), 1)}")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
     """How many sessions at once, how long the next one waits for its turn, and how long one statement may take."""
@@ -112,10 +117,14 @@ class PostgresSessions:
         return self._limits.statement_timeout_s + GRACE_S
 
     @contextlib.asynccontextmanager
-    async def snapshot(self, within_s: float | None = None) -> AsyncIterator[PostgresSnapshot]:
-        """A session whose statements all see the same state; `within_s` bounds it with the wait for its turn."""
+    async def snapshot(
+        self, within_s: float | None = None, statement_s: float | None = None
+    ) -> AsyncIterator[PostgresSnapshot]:
+        """A session whose statements all see the same state; `within_s` bounds it with the wait for its turn, and
+        `statement_s` each of the statements.
+        """
         async with self.session(within_s) as session:
-            await session.execute(_BEGIN)
+            await session.execute(_BEGIN if statement_s is None else _begin(statement_s))
             yield session
             await session.execute(_COMMIT)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
-from query_api import scan_sql
 from query_api.positions import StoredUntil
 from query_api.scan_windows import ScanWindows
 from query_api.search import SearchFilter
@@ -27,7 +26,7 @@ EVENTS_PER_S: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ScanPolicy:
-    """How long one search may take: after `budget_s` it begins no other slice, and no slice may take `slice_s`."""
+    """How long one search may take: after `budget_s` it begins no other slice, and no statement may take `slice_s`."""
 
     budget_s: float = 0.25
     slice_s: float = 5.0
@@ -78,7 +77,6 @@ class Scan:
         3. It is left off only where something was done, so that whoever goes on from `scanned_until` gets somewhere.
         """
         ends_s = self._now_s() + self._policy.budget_s
-        await snapshot.fetch(scan_sql.longest_statement(self._policy.slice_s))
         pending: list[Window] = []
         rows = 0
         async for stretch in self._windows.newest_first(snapshot):  # 1

@@ -50,8 +50,3 @@ def found_within(arguments: Arguments, wanted: SearchFilter, windows: Sequence[W
     visited = each_of(arguments, windows)
     within = f"ts >= w.a AND ts < w.z{narrowed(arguments, wanted)}"
     return f"{visited} (SELECT {columns} FROM {LOGS} WHERE {within} OFFSET 0) AS found"
-
-
-def longest_statement(timeout_s: float) -> Statement:
-    """Bounds each statement of the rest of this transaction."""
-    return Statement("SELECT set_config('statement_timeout', $1, true)", (str(max(round(timeout_s * 1000), 1)),))

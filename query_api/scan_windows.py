@@ -19,7 +19,7 @@ MOST_HOURS: Final = 20_000
 # Filters are asked of hours with so many events together: few at first, since a common word is found at once.
 _FIRST_ASKED: Final = 200_000
 _MOST_ASKED: Final = 10_000_000
-_GROWTH: Final = 4
+_GROWTH: Final = 8
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from sys import intern
-from typing import Final, NamedTuple
+from typing import Final
 
 from query_api import source_sql
 from query_api.filter_language.expressions import EVERYTHING
 from query_api.search import SearchFilter
 from query_api.snapshot import Row, Snapshot
+from query_api.source_proofs import Proof, StretchCounts
 from query_api.source_stretches import DAY_MINUTES, FIVE_MINUTES, HOUR_MINUTES, DividedRange, Stretch, divided, merged
 from query_api.timeline import Piece
 
@@ -24,18 +24,10 @@ _MOST_CELLS: Final = 200_000
 MOST_COUNTS: Final = 400_000
 _MOST_SUMS: Final = 8
 _MOST_SEEN: Final = 2 * MOST_HOURS
-# After this long no answer takes it on itself to remember more for those after it.
+# After this long remembering ends, until the next question.
 _LEARN_S: Final = 0.02
 # How many events each source has, and a row with how far all is stored.
 Counted = tuple[dict[str, int], Row]
-
-
-class Proof(NamedTuple):
-    """Where it is the same, so are the counts of the stretch: while `drops` and `started_us` are, counts only grow."""
-
-    events: int
-    drops: int
-    started_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,16 @@ class _Looked:
             self.steady.add(stretch)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Stretches of a range that could be remembered."""
+
+    wanted: SearchFilter
+    parts: DividedRange
+    topic: str
+    stretches: Sequence[Stretch] = ()
+
+
 class SourceMemory:
     """Of days, hours and fives of minutes that were the same at two looks. Everything else PostgreSQL adds up, in the
     snapshot of the proofs: so what is answered is as exact as without memory, also where events come late for a day
@@ -77,6 +79,7 @@ class SourceMemory:
         self._kept: OrderedDict[tuple[Stretch, tuple[int, ...]], _Kept] = OrderedDict()
         self._kept_counts = 0
         self._seen: OrderedDict[Stretch, Proof] = OrderedDict()
+        self._wished: _Wish | None = None
         self._sums: OrderedDict[tuple[Stretch, ...], _Sum] = OrderedDict()
 
     async def recalled(
@@ -86,7 +89,7 @@ class SourceMemory:
 
         1. What is remembered is taken to be so still.
         2. All the rest is asked for, and with it the proofs.
-        3. None where something proves to be otherwise, or where there is something to learn: `by_source` does that.
+        3. None where something proves to be otherwise: then `by_source` can tell.
         """
         parts = _divided(wanted, cut)
         if parts is None:
@@ -95,12 +98,70 @@ class SourceMemory:
         rows = await session.fetch(source_sql.with_state(wanted, _unknown(parts, known), parts, topic))  # 2
         (state,) = (row for row in rows if row["source"] is None)
         looked = self._looked(parts, state)
-        if state["cells"] > _MOST_CELLS or not self._holds(known, looked):  # 3
+        if state["cells"] > _MOST_CELLS or any(looked.used.get(one) != kept.proof for one, kept in known.items()):  # 3
             return None
         self._note(looked, known, wanted.severities)
+        self._wish(looked, known, _Wish(wanted, parts, topic))
         counts = self._sum({stretch: kept for stretch, kept in known.items() if stretch.minutes >= HOUR_MINUTES})
         fives = {stretch: kept.by_source for stretch, kept in known.items() if stretch.minutes < HOUR_MINUTES}
         return _total(parts, fives, [row for row in rows if row["source"] is not None], counts), state
+
+    async def by_source(
+        self, snapshot: Snapshot, wanted: SearchFilter, cut: Sequence[Piece], topic: str
+    ) -> Counted | None:
+        """The same, by two statements of one state; None where PostgreSQL should add up everything.
+
+        1. The hours of the range with their proofs, as days where a day was the same at the last look; and the fives
+           of minutes at its edges.
+        2. What is remembered with the same proof.
+        3. All the rest, with the minutes and rows at the edges.
+        """
+        parts = _divided(wanted, cut)
+        if parts is None:
+            return None
+        (state,) = await snapshot.fetch(source_sql.state(parts, topic))
+        if state["cells"] > _MOST_CELLS:
+            return None
+        looked = self._looked(parts, state)  # 1
+        known: dict[Stretch, Mapping[str, int]] = {}
+        for stretch, proof in looked.used.items():
+            kept = self._kept.get((stretch, wanted.severities))
+            if kept is not None and kept.proof == proof:
+                known[stretch] = kept.by_source  # 2
+        self._note(looked, known, wanted.severities)
+        self._wish(looked, known, _Wish(wanted, parts, topic))
+        unknown = _unknown(parts, known)
+        rows = await snapshot.fetch(source_sql.by_source(wanted, unknown)) if unknown else ()  # 3
+        return _total(parts, known, rows), state
+
+    @property
+    def is_to_learn(self) -> bool:
+        """Whether `learn` could make the next answer quicker."""
+        return self._wished is not None
+
+    async def learn(self, snapshot: Snapshot) -> None:
+        """Remembers what was the same at two looks: one of these stretches at least, the longest first, and more while
+        there is time. Nobody waits for it.
+        """
+        wish, self._wished = self._wished, None
+        if wish is None:
+            return
+        until_s = self._now_s() + _LEARN_S
+        (state,) = await snapshot.fetch(source_sql.state(wish.parts, wish.topic))
+        counts = StretchCounts.of(state)
+        for number, stretch in enumerate(sorted(wish.stretches, key=lambda one: (-one.minutes, one.first))):
+            if (number and self._now_s() >= until_s) or not self._has_room(stretch):
+                break
+            if (proof := counts.proof(stretch)).events:
+                rows = await snapshot.fetch(source_sql.by_source(wish.wanted, [stretch.piece()]))
+                # One text for a source in all stretches.
+                by_source = {intern(row["source"]): row["n"] for row in rows}
+                self._keep(stretch, wish.wanted.severities, _Kept(proof, by_source))
+
+    def _wish(self, looked: _Looked, known: Container[Stretch], wish: _Wish) -> None:
+        stretches = [stretch for stretch in looked.steady if stretch not in known and self._has_room(stretch)]
+        if stretches:
+            self._wished = replace(wish, stretches=stretches)
 
     def _sum(self, known: Mapping[Stretch, _Kept]) -> dict[str, int]:
         """Of all of these; the last few sums are kept, since most ranges have the same days and hours as one before."""
@@ -115,38 +176,6 @@ class SourceMemory:
         if len(self._sums) > _MOST_SUMS:
             self._sums.popitem(last=False)
         return kept.by_source.copy()
-
-    async def by_source(
-        self, snapshot: Snapshot, wanted: SearchFilter, cut: Sequence[Piece], topic: str
-    ) -> Counted | None:
-        """The same, by several statements of one state; None where PostgreSQL should add up everything.
-
-        1. The hours of the range with their proofs, as days where a day was the same at the last look; and the fives
-           of minutes at its edges.
-        2. What is remembered with the same proof.
-        3. What was seen before with the same proof is remembered from now on, as much as there is time for.
-        4. All the rest, with the minutes and rows at the edges.
-        """
-        parts = _divided(wanted, cut)
-        if parts is None:
-            return None
-        (state,) = await snapshot.fetch(source_sql.state(parts, topic))
-        if state["cells"] > _MOST_CELLS:
-            return None
-        looked = self._looked(parts, state)  # 1
-        known: dict[Stretch, Mapping[str, int]] = {}
-        steady: dict[Stretch, Proof] = {}
-        for stretch, proof in looked.used.items():
-            kept = self._kept.get((stretch, wanted.severities))
-            if kept is not None and kept.proof == proof:
-                known[stretch] = kept.by_source  # 2
-            elif stretch in looked.steady:
-                steady[stretch] = proof
-        self._note(looked, known, wanted.severities)
-        known |= await self._learned(snapshot, wanted, steady)  # 3
-        unknown = _unknown(parts, known)
-        rows = await snapshot.fetch(source_sql.by_source(wanted, unknown)) if unknown else ()  # 4
-        return _total(parts, known, rows), state
 
     def _remembered(self, parts: DividedRange, severities: tuple[int, ...]) -> dict[Stretch, _Kept]:
         """What is kept of a range, the largest stretches first, proven or not."""
@@ -164,33 +193,21 @@ class SourceMemory:
         return found
 
     def _looked(self, parts: DividedRange, state: Row) -> _Looked:
-        """What the state says of each stretch. Those without events are left out."""
-        proven = partial(Proof, drops=state["drops"], started_us=state["started_us"])
-        looked = _Looked({}, set(), {})
-        days: dict[int, dict[Stretch, int]] = {}
-        for hour, n in zip(state["hours"] or (), state["counts"] or (), strict=True):
-            first = hour * HOUR_MINUTES
-            days.setdefault(first - first % DAY_MINUTES, {})[Stretch(first, first + HOUR_MINUTES)] = n
-        for first, hours in days.items():
-            day = Stretch(first, first + DAY_MINUTES)
+        """What the state says of each stretch. Those without events are left out, and hours of a day that is steady."""
+        looked, counts = _Looked({}, set(), {}), StretchCounts.of(state)
+        steady_days: set[int] = set()
+        for number, n in counts.days.items():
+            day = Stretch(number * DAY_MINUTES, (number + 1) * DAY_MINUTES)
             if parts.hours.first <= day.first and day.end <= parts.hours.end:
-                proof = proven(sum(hours.values()))
-                looked.proofs[day] = proof
+                looked.proofs[day] = proof = Proof(n, *counts.about)
                 if self._seen.get(day) == proof:
                     looked.add(day, proof, is_steady=True)
-                    continue
-            for hour, n in hours.items():
-                looked.add(hour, proven(n), is_steady=self._seen.get(hour) == proven(n))
-        for five, n in zip(state["fives"] or (), state["five_counts"] or (), strict=True):
-            stretch = Stretch(five * FIVE_MINUTES, (five + 1) * FIVE_MINUTES)
-            looked.add(stretch, proven(n), is_steady=self._seen.get(stretch) == proven(n))
+                    steady_days.add(number)
+        parted = [stretch for stretch in counts.hours if stretch.first // DAY_MINUTES not in steady_days]
+        for stretch in (*parted, *counts.fives):
+            proof = counts.proof(stretch)
+            looked.add(stretch, proof, is_steady=self._seen.get(stretch) == proof)
         return looked
-
-    def _holds(self, known: Mapping[Stretch, _Kept], looked: _Looked) -> bool:
-        """Whether all that is taken to be known is proven, and nothing else could be remembered now."""
-        if any(looked.used.get(stretch) != kept.proof for stretch, kept in known.items()):
-            return False
-        return not any(self._has_room(stretch) for stretch in looked.steady if stretch not in known)
 
     def _note(self, looked: _Looked, known: Iterable[Stretch], severities: tuple[int, ...]) -> None:
         """For the next look; and what was of use is forgotten last."""
@@ -205,21 +222,6 @@ class SourceMemory:
     def _has_room(self, stretch: Stretch) -> bool:
         """No hour, and no few minutes, take the place of a day."""
         return stretch.minutes == DAY_MINUTES or self._kept_counts <= self._most_counts // 2
-
-    async def _learned(
-        self, snapshot: Snapshot, wanted: SearchFilter, stretches: Mapping[Stretch, Proof]
-    ) -> dict[Stretch, Mapping[str, int]]:
-        """One of these at least, the longest first, and more while there is time."""
-        until_s = self._now_s() + _LEARN_S
-        learned: dict[Stretch, Mapping[str, int]] = {}
-        for stretch in sorted(stretches, key=lambda stretch: -stretch.minutes):
-            if (learned and self._now_s() >= until_s) or not self._has_room(stretch):
-                break
-            rows = await snapshot.fetch(source_sql.by_source(wanted, [stretch.piece()]))
-            # One text for a source in all stretches.
-            learned[stretch] = {intern(row["source"]): row["n"] for row in rows}
-            self._keep(stretch, wanted.severities, _Kept(stretches[stretch], learned[stretch]))
-        return learned
 
     def _keep(self, stretch: Stretch, severities: tuple[int, ...], kept: _Kept) -> None:
         self._forget(stretch, severities)

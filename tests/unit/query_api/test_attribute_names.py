@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,9 @@ from query_api.filter_language.parse import parse
 from query_api.filter_language.written import written_place
 from tests.fakes.plain_fields import names_of
 
-KEYS = st.sampled_from(["a", "a.b", "0", "-1", "", 'q"k', "\\", "*", "a b", "x:y", "\0", "\ufffd", "ä", "[0]", "AND"])
+KEYS = st.sampled_from(["a", "a.b", "0", "", 'q"k', "\\", "*", "a b", "x:y", "\0", "\ufffd", "ä", "[0]", "AND"])
+# Another number is also a place in a list, and is counted only where it is a key.
+TEXTS = st.text(max_size=5).filter(lambda key: key == "0" or not re.fullmatch(r"\s*[-+]?\d+\s*", key))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
@@ -27,7 +30,7 @@ def objects(keys: SearchStrategy[str]) -> SearchStrategy[dict[str, object]]:
     return st.dictionaries(keys, values, max_size=4)
 
 
-@given(st.lists(objects(KEYS | st.text(max_size=5)), max_size=5))
+@given(st.lists(objects(KEYS | TEXTS), max_size=5))
 def test_names_and_types_are_those_of_a_plain_evaluation_and_find_as_many_events(
     events: list[dict[str, object]],
 ) -> None:
@@ -42,6 +45,14 @@ def test_names_and_types_are_those_of_a_plain_evaluation_and_find_as_many_events
         found = parse(f"{written_place(name.attribute)}:*")
         assert found == Field(name.attribute, Exists())
         assert sum(matches(found, Candidate(0, "", "", event)) for event in plain) == name.events
+
+
+def test_a_number_is_counted_where_it_is_a_key_and_not_where_it_is_a_place() -> None:
+    names = AttributeNames()
+    for attributes in ({"a": [False, True]}, {"a": {"-1": False, "1": True}}):
+        names.add(attributes)
+    listed = {written_place(name.attribute): name.events for name in names.listed()}
+    assert listed == {"attributes.a": 2, "attributes.a.-1": 1, "attributes.a.1": 1}
 
 
 def test_a_million_names_are_bounded_and_the_frequent_ones_still_there() -> None:

@@ -107,6 +107,8 @@ async def ask(memory: SourceMemory, database: Counted, first: int, last: int) ->
     found = await memory.recalled(database, wanted, cut, "t")
     if found is None:
         found = await memory.by_source(database, wanted, cut, "t")
+    if memory.is_to_learn:
+        await memory.learn(database)
     return None if found is None else found[0]
 
 
@@ -161,13 +163,23 @@ async def test_days_that_stay_the_same_are_asked_for_twice_and_then_no_more() ->
     assert [asked for asked in database.asked if asked] == [[(0, 3600)], [(0, 3600)], *learned]
     assert database.asked[-1] == []
 
-    # A late event: that day's hours, and of those only the one that it is in.
+    # A late event: only its day, until that was the same at two looks again.
     database.asked.clear()
     database.cells[30 * 60, "c"] += 1
     for _ in range(3):
         assert await ask(memory, database, 0, 3600) == {"a": 60, "b": 60, "c": 1}
-    assert [(30 * 60, 31 * 60)] in database.asked
-    assert days[0] not in [bounds for asked in database.asked for bounds in asked]
+    assert all(days[1][0] <= first < days[1][1] for asked in database.asked for first, _ in asked)
+    assert database.asked[-1] == []
+
+
+async def test_a_day_to_which_events_are_added_all_the_time_is_remembered_by_its_hours() -> None:
+    database = whole_hours(range(24), "a")
+    memory = SourceMemory(lambda: 0.0)
+    for late in range(4):
+        database.asked.clear()
+        database.cells[7 * 60, "late"] += 1
+        assert await ask(memory, database, 0, 1440) == {"a": 24, "late": late + 1}
+    assert database.asked[-1] == [(7 * 60, 8 * 60)]
 
 
 async def test_five_minutes_at_the_edges_are_remembered_too() -> None:
@@ -181,15 +193,17 @@ async def test_five_minutes_at_the_edges_are_remembered_too() -> None:
 
 
 async def test_remembering_ends_when_its_time_is_over() -> None:
-    """The rest is asked for at once, and remembered by those who ask later."""
+    """The rest is remembered after the next question."""
     database = whole_hours(range(72), "a")
     now_s = iter(range(1000))
     memory = SourceMemory(lambda: next(now_s) * 0.012)
-    await ask(memory, database, 0, 72 * 60)
-    database.asked.clear()
-    assert await ask(memory, database, 0, 72 * 60) == {"a": 72}
-    assert [len(asked) for asked in database.asked] == [1, 1, 1, 1]
-    assert database.asked[-1] == [(48 * 60, 72 * 60)]
+    whole = [(0, 72 * 60)]
+    rounds: list[list[list[Bounds]]]
+    rounds = [[whole], [whole, [(0, 1440)], [(1440, 2880)]], [[(2880, 4320)], [(2880, 4320)]], [[]]]
+    for expected in rounds:
+        database.asked.clear()
+        assert await ask(memory, database, 0, 72 * 60) == {"a": 72}
+        assert database.asked == expected
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ NAMES = {
     "path": "benchmarks.path",
     "query": "benchmarks.query_run",
     "analyst": "benchmarks.analyst_run",
+    "page": "benchmarks.page_run",
     "exports": "benchmarks.export_run",
     "connections": "benchmarks.connections",
 }

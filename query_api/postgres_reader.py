@@ -21,6 +21,7 @@ from query_api.context_sql import Side
 from query_api.event_lookup import EventLookup
 from query_api.fields import Facets, FacetsRequest, Fields, FieldsRequest
 from query_api.fields_scan import FacetsScan, FieldsScan
+from query_api.filter_language.bounds import asks_for_source
 from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
 from query_api.page_search import PageSearch, event_of, find_newest, find_page, stored_until_of
@@ -45,6 +46,7 @@ from query_api.snapshot import Snapshot
 from query_api.source_counts import find_stats, find_top, recall_top
 from query_api.source_indexed import SourceIndexed
 from query_api.source_memory import SourceMemory
+from query_api.source_names import named
 from query_api.timeline import Window, pieces
 from stream_app.contract import Counters, combined
 
@@ -103,37 +105,46 @@ class PostgresReader:
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
-        if request.filter.reads_events:
-            return await self._looked(PageScan(request), request.filter, below_cursor(request))
-        async with self._queries.session() as session:
-            indexed = await self._source_indexed.windows(session) if request.filter.source is not None else ()
-            search = PageSearch(self._topic, indexed, self._now(), is_over=lambda: True)
-            # One statement is a snapshot by itself: it spares the ways there and back of a transaction.
-            page = await find_page(session, request, search)
-        if page.scanned_until is None:
-            return page
+        wanted = request.filter
+        if wanted.reads_events:
+            return await self._looked(
+                lambda known: PageScan(replace(request, filter=known)), wanted, below_cursor(request)
+            )
+        if not asks_for_source(wanted.expression):
+            async with self._queries.session() as session:
+                # One statement is a snapshot by itself: it spares the ways there and back of a transaction.
+                page = await self._page(session, request, lambda: True)
+            if page.scanned_until is None:
+                return page
         ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot(statement_s=self._scanning.slice_s) as snapshot:
-            return await find_page(snapshot, request, replace(search, is_over=lambda: self._now_s() >= ends_s))
+            named_request = replace(request, filter=await named(snapshot, wanted))
+            return await self._page(snapshot, named_request, lambda: self._now_s() >= ends_s)
+
+    async def _page(self, snapshot: Snapshot, request: PageRequest, is_over: Callable[[], bool]) -> EventPage:
+        indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
+        return await find_page(snapshot, request, PageSearch(self._topic, indexed, self._now(), is_over=is_over))
 
     async def stats(self, wanted: SearchFilter) -> Counts:
         """Counts by severity and source."""
         if wanted.reads_events:
-            return await self._looked(CountScan(wanted), wanted)
+            return await self._looked(CountScan, wanted)
         async with self._queries.snapshot() as snapshot:
+            wanted = await named(snapshot, wanted)
             counts = await find_stats(snapshot, wanted, self._topic, self._sources, self._now())
         self._learn_sources()
         return counts
 
     async def price(self, wanted: SearchFilter) -> Price:
         """What answering costs, by the counts."""
-        everything, of_counts = SearchFilter(wanted.start, wanted.end), wanted.of_counts()
+        everything = SearchFilter(wanted.start, wanted.end)
         cut = pieces(wanted.start, wanted.end, self._now())
-        windows = ScanWindows(wanted, Window(wanted.start, wanted.end), lambda: _PRICED_BY_MINUTES)
         ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot() as snapshot:
+            wanted = await named(snapshot, wanted)
+            windows = ScanWindows(wanted, Window(wanted.start, wanted.end), lambda: _PRICED_BY_MINUTES)
             (in_range,) = await snapshot.fetch(sql.total(everything, cut, self._topic))
-            (matching,) = await snapshot.fetch(sql.total(of_counts, cut, self._topic))
+            (matching,) = await snapshot.fetch(sql.total(wanted.of_counts(), cut, self._topic))
             if not wanted.reads_events:
                 return Price(in_range["total"], matching["total"], 0, stored_until_of(in_range))
             to_read = await windows.events_to_read(snapshot, lambda: self._now_s() >= ends_s)
@@ -142,24 +153,27 @@ class PostgresReader:
     async def histogram(self, request: HistogramRequest) -> Histogram:
         """Counts by interval."""
         if request.filter.reads_events:
-            return await self._looked(HistogramScan(request), request.filter)
+            return await self._looked(lambda known: HistogramScan(replace(request, filter=known)), request.filter)
         async with self._queries.snapshot() as snapshot:
+            request = replace(request, filter=await named(snapshot, request.filter))
             until = await self._stored_until(snapshot)
             rows = await snapshot.fetch(aggregation_sql.histogram(request, self._now()))
         return Histogram({(row["t"], row["key"]): row["n"] for row in rows}, until)
 
     async def top(self, request: TopRequest) -> TopValues:
         """The most frequent values of a field."""
-        if isinstance(request.field, Attribute) or request.filter.reads_events:
-            return await self._looked(TopScan(request), request.filter)
-        if request.field == "source":
+        field = request.field
+        if isinstance(field, Attribute) or request.filter.reads_events:
+            return await self._looked(lambda known: TopScan(replace(request, filter=known)), request.filter)
+        if field == "source":
             async with self._queries.session() as session:
                 found = await recall_top(session, request, self._topic, self._sources, self._now())
             if found is not None:
                 self._learn_sources()
                 return found
         async with self._queries.snapshot() as snapshot:
-            found = await find_top(snapshot, request, request.field, self._topic, self._sources, self._now())
+            request = replace(request, filter=await named(snapshot, request.filter))
+            found = await find_top(snapshot, request, field, self._topic, self._sources, self._now())
         self._learn_sources()
         return found
 
@@ -176,19 +190,27 @@ class PostgresReader:
 
     async def fields(self, request: FieldsRequest) -> Fields:
         """The fields that events have."""
-        return await self._looked(FieldsScan(request), request.filter)
+        return await self._looked(lambda known: FieldsScan(replace(request, filter=known)), request.filter)
 
     async def facets(self, request: FacetsRequest) -> Facets:
         """The most frequent values of several fields."""
-        return await self._looked(FacetsScan(request), request.filter)
+        return await self._looked(lambda known: FacetsScan(replace(request, filter=known)), request.filter)
 
-    async def _looked(self, search: Search[Found], wanted: SearchFilter, within: Window | None = None) -> Found:
+    async def _looked(
+        self,
+        search_of: Callable[[SearchFilter], Search[Found]],
+        wanted: SearchFilter,
+        within: Window | None = None,
+    ) -> Found:
         """Searches in one snapshot; one that took too long has found what it has found, once a slice was done."""
-        scan = Scan(wanted, within or Window(wanted.start, wanted.end), self._scanning, self._now_s)
+        around = within or Window(wanted.start, wanted.end), self._scanning, self._now_s
+        scan, search = Scan(wanted, *around), search_of(wanted)
         until: StoredUntil = {}
         try:
             async with self._queries.snapshot(statement_s=self._scanning.slice_s) as snapshot:
                 until = await self._stored_until(snapshot)
+                wanted = await named(snapshot, wanted)
+                scan, search = Scan(wanted, *around), search_of(wanted)
                 async with aclosing(scan.slices(snapshot)) as slices:
                     async for windows in slices:
                         if await search.look(snapshot, windows):

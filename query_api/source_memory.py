@@ -237,7 +237,7 @@ class SourceMemory:
 
 def _divided(wanted: SearchFilter, cut: Sequence[Piece]) -> DividedRange | None:
     """None where counts by source cannot be remembered."""
-    if wanted.source is not None or wanted.expression != EVERYTHING:
+    if wanted.is_by_source or wanted.expression != EVERYTHING:
         return None
     parts = divided(cut)
     return parts if parts is not None and parts.hours.minutes <= MOST_HOURS * HOUR_MINUTES else None

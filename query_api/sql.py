@@ -43,6 +43,8 @@ def narrowed(arguments: Arguments, wanted: SearchFilter) -> str:
         text += f" AND severity = ANY({arguments.add(list(wanted.severities))}::smallint[])"
     if wanted.source is not None:
         text += f" AND source = {arguments.add(wanted.source)}"
+    elif wanted.sources:
+        text += f" AND source = ANY({arguments.add(list(wanted.sources))}::text[])"
     if wanted.expression != EVERYTHING:
         text += f" AND {condition(arguments, wanted.expression)}"
     return text

@@ -17,6 +17,7 @@ import { exportButton } from "./export_dialog.js";
 import { move, zoom } from "./time_range.js";
 
 const PAGE = 100;
+const ALONE_MS = 300;
 const latest = new Latest();
 
 /** The search that is shown. */
@@ -44,16 +45,18 @@ export function stopSearch() {
   latest.stop();
 }
 
-/** Asks for everything that a search shows; the events first, since they are waited for. */
+/** Asks for everything that a search shows; the events first and alone, for so long, since they are waited for. */
 export function startSearch() {
   const signal = latest.next();
   clearError();
   Object.assign(search, { asked: parametersOf(shown()), cursor: null, total: null, note: "" });
   search.list = new EventList("Events, newest first", { onOpen: rememberOpen, onEnd: () => void more() });
   const frame = layOut();
-  void firstPage(signal, frame);
-  void secondary("/api/v1/logs/histogram", { ...search.asked }, signal, showHistogram);
-  fillFields(signal, search.asked);
+  void Promise.race([firstPage(signal, frame), new Promise((resolve) => setTimeout(resolve, ALONE_MS))]).then(() => {
+    if (signal.aborted) return;
+    void secondary("/api/v1/logs/histogram", { ...search.asked }, signal, showHistogram);
+    fillFields(signal, search.asked);
+  });
 }
 
 /** @param {import("./event_list.js").LoggedEvent | null} event */

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from query_api.abandoned import is_abandoned
 from query_api.single_flight import SingleFlight
 from query_api.telemetry import CacheResult
 
@@ -114,7 +115,9 @@ class PageCache:
                 return _Found(kept[_HEAD.size :], made_us / 1_000_000, is_new=False)
         self._figures.cache_answered("miss")
         made = await make()
-        self._keep(key, made, started_s)
+        # Cut short because nobody waits for it, it is nothing for others.
+        if not is_abandoned():
+            self._keep(key, made, started_s)
         return _Found(made.body, started_s, is_new=True)
 
     def _keep(self, key: str, made: Made, started_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from query_api import aggregation_sql, sql
+from query_api.abandoned import is_abandoned
 from query_api.absent_ids import AbsentIds
 from query_api.aggregation import Histogram, HistogramRequest, TopRequest, TopValues
 from query_api.aggregation_scan import HistogramScan, TopScan
@@ -52,7 +53,6 @@ from stream_app.contract import Counters, combined
 
 ROLE: Final = "query"
 Figures = tuple[int, Sequence[ProcessFigures]]
-_LEARNING: Final = "learning"
 # Hours with more events are priced by their minutes.
 _PRICED_BY_MINUTES: Final = 100_000
 
@@ -101,7 +101,7 @@ class PostgresReader:
         self._scanning = scanning
         self._sources = memory.sources
         self._now = now
-        self._learning: SingleFlight[str, None] = SingleFlight(memory.now_s)
+        self._learning: asyncio.Task[None] | None = None
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
@@ -119,7 +119,7 @@ class PostgresReader:
         ends_s = self._now_s() + self._scanning.budget_s
         async with self._queries.snapshot(statement_s=self._scanning.slice_s) as snapshot:
             named_request = replace(request, filter=await named(snapshot, wanted))
-            return await self._page(snapshot, named_request, lambda: self._now_s() >= ends_s)
+            return await self._page(snapshot, named_request, lambda: self._now_s() >= ends_s or is_abandoned())
 
     async def _page(self, snapshot: Snapshot, request: PageRequest, is_over: Callable[[], bool]) -> EventPage:
         indexed = await self._source_indexed.windows(snapshot) if request.filter.source is not None else ()
@@ -179,8 +179,8 @@ class PostgresReader:
 
     def _learn_sources(self) -> None:
         """Beside the answers, by one connection at most."""
-        if self._sources.is_to_learn and self._learning.join(_LEARNING, math.inf) is None:
-            self._learning.begin(_LEARNING, self._learn())
+        if self._sources.is_to_learn and (self._learning is None or self._learning.done()):
+            self._learning = asyncio.create_task(self._learn())
 
     async def _learn(self) -> None:
         # The next question gives another chance.

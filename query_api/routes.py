@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 from query_api.answers import json_body, metrics_body
 from query_api.completeness import Lag
+from query_api.departure import GoneError, until_gone
 from query_api.exports.export_routes import export_endpoints
 from query_api.exports.export_service import ExportService
 from query_api.fields_parameters import read_facets_request, read_fields_question
@@ -54,6 +55,9 @@ STATS_PATH: Final = "/api/v1/stats"
 METRICS_PATH: Final = "/api/v1/metrics"
 LAG_PATH: Final = "/api/v1/lag"
 RECEIPTS_PATH: Final = "/api/v1/receipts"
+
+# As others log it; nobody reads it.
+_CLIENT_GONE: Final = 499
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answer = Callable[[Request], Awaitable[bytes]]
@@ -119,7 +123,9 @@ def _counted(figures: QueryFigures, kind: QueryKind, answer: Answer) -> Endpoint
         started = time.perf_counter()
         is_question = True
         try:
-            return _json(await answer(request))
+            return _json(await until_gone(request, answer(request)))
+        except GoneError:
+            return Response(status_code=_CLIENT_GONE)
         except Problem as problem:
             is_question = problem.status != HTTPStatus.UNPROCESSABLE_ENTITY
             raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
+from query_api.abandoned import is_abandoned
 from query_api.positions import StoredUntil
 from query_api.scan_windows import ScanWindows
 from query_api.search import SearchFilter
@@ -77,18 +78,22 @@ class Scan:
         3. It is left off only where something was done, so that whoever goes on from `scanned_until` gets somewhere.
         """
         ends_s = self._now_s() + self._policy.budget_s
+
+        def is_over() -> bool:
+            return self._now_s() >= ends_s or is_abandoned()
+
         pending: list[Window] = []
         rows = 0
         async for stretch in self._windows.newest_first(snapshot):  # 1
             is_mark = not stretch.events
-            if pending and (rows + stretch.events > self._slice_rows or (is_mark and self._now_s() >= ends_s)):
+            if pending and (rows + stretch.events > self._slice_rows or (is_mark and is_over())):
                 begun_s = self._now_s()
                 yield pending
                 self._looked_at(pending[-1].start, self._now_s() - begun_s)  # 2
                 pending, rows = [], 0
             if is_mark and not pending:
                 self.scanned_until = stretch.window.start
-            if not pending and self.has_begun and self._now_s() >= ends_s:  # 3
+            if not pending and self.has_begun and is_over():  # 3
                 return
             if not is_mark:
                 pending.append(stretch.window)

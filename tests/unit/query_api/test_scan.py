@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from query_api import abandoned
 from query_api.filter_language.parse import parse
 from query_api.scan import Scan, ScanPolicy
 from query_api.statement import Statement
@@ -110,6 +111,14 @@ async def test_when_the_time_is_over_it_says_how_far_it_came() -> None:
     counted = CountedEvents({NOON + n * HOUR: 2000 for n in range(3)})
     assert len(await looked_at(counted, scan, clock, slice_s=0.06)) == 2
     assert (scan.is_complete, scan.scanned_until, scan.has_begun) == (False, NOON + HOUR, True)
+
+
+async def test_when_nobody_waits_any_more_it_ends_after_the_slice() -> None:
+    counted = CountedEvents({NOON + n * HOUR: 2000 for n in range(3)})
+    abandoned.watch(lambda: True)
+    scan = scan_of()
+    assert len(await looked_at(counted, scan, Clock())) == 1
+    assert (scan.is_complete, scan.has_begun) == (False, True)
 
 
 async def test_a_slice_that_was_broken_off_was_not_looked_at() -> None:

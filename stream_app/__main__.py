@@ -25,7 +25,7 @@ from stream_app.consumer_view import view_of
 from stream_app.contract import RedisKeys
 from stream_app.fail_points import FailingMirror, FailingStore, FailPoint, fail_point_of
 from stream_app.figures import StreamFigures
-from stream_app.filter_joining import FilterJoining
+from stream_app.filters_if_wanted import joining, making
 from stream_app.near_events import NearEvents
 from stream_app.outcomes import ConfigurationFaultError, LogUnavailableError
 from stream_app.owners_upkeep import OwnersUpkeep
@@ -43,7 +43,6 @@ from stream_app.snapshot import PostgresSnapshots
 from stream_app.status_server import Refusal, Status, serve_status
 from stream_app.upkeep import Identity, Keeping, Upkeep
 from stream_app.watchdog import Vitals, Watchdog, watch
-from stream_app.word_filters import by_turns
 from stream_app.workers import run_workers
 from threatlog.access.authentication import Gate
 from threatlog.access.caller import Scope
@@ -202,7 +201,7 @@ def _policy(settings: Settings) -> Policy:
         ingestion.batch_timeout,
         limits,
         dead_letter_limit=ingestion.dead_letter_limit,
-        word_filters=by_turns if settings.storage.word_filters else None,
+        word_filters=making(settings.storage.word_filters),
     )
 
 
@@ -242,7 +241,7 @@ def _keeping(
         SilentProcesses(slow_store),
         near_events,
         figures,
-        FilterJoining(store, _now).join if settings.storage.word_filters else None,
+        joining(settings.storage.word_filters, store, _now),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ingest_gateway.contract import unix_us
 from stream_app.contract.word_filters import slice_bytes
 from stream_app.partitions import ADVISORY_LOCK, Sessions
-from stream_app.word_filter import HOUR_US, WordFilter, columns_of
+from stream_app.word_filter import HOUR_US, WordFilter, adding, columns_of
 from stream_app.word_filters import joined
 
 # An hour still being written is joined by so many at once, so that what was joined is not joined anew for each.
@@ -31,9 +31,7 @@ SELECT ctid, first_ts, last_ts, events, bounds, slices FROM (
     ) AS small
 ) AS added_up WHERE bytes <= $2 ORDER BY last_ts, ctid"""
 REMOVE: Final = "DELETE FROM log_word_filters WHERE ctid = ANY($1::tid[])"
-ADD: Final = """
-INSERT INTO log_word_filters (first_ts, last_ts, events, bounds, slices, is_final)
-SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::bigint[], $4::bytea[], $5::bytea[], $6::boolean[])"""
+ADD: Final = adding(1)
 SETTLE: Final = "UPDATE log_word_filters SET is_final = true WHERE ctid = ANY($1::tid[])"
 
 

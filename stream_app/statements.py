@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from stream_app.word_filter import adding
+
 # Also the fence against a worker that lost the partition: it waits here, then finds other offsets than it expects.
 LOCK_OFFSETS: Final = """
 SELECT partition, next_offset FROM consumer_offsets
@@ -17,16 +19,13 @@ SELECT $1, p, o, o, to_timestamp(0), $4 FROM unnest($2::int[], $3::bigint[]) AS 
 ON CONFLICT (topic, partition) DO NOTHING"""
 
 # With the window's word filters, which are in nobody's way: one answer fewer to wait for.
-MOVE_OFFSETS: Final = """
-WITH filters AS (
-    INSERT INTO log_word_filters (first_ts, last_ts, events, bounds, slices, is_final)
-    SELECT * FROM unnest($6::timestamptz[], $7::timestamptz[], $8::bigint[], $9::bytea[], $10::bytea[], $11::boolean[])
-)
+MOVE_OFFSETS: Final = f"""
+WITH filters AS ({adding(6)})
 UPDATE consumer_offsets AS c
 SET next_offset = v.o, counted_offset = v.o, worker = $5,
     stored_until = greatest(c.stored_until, to_timestamp(v.ms / 1000.0)), updated_at = clock_timestamp()
 FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS v (p, o, ms)
-WHERE c.topic = $1 AND c.partition = v.p"""
+WHERE c.topic = $1 AND c.partition = v.p"""  # noqa: S608 - of fixed fragments
 
 # At the end of a partition: all that was appended before this time is stored. True for whoever says it, so no fence.
 # A row that a window holds is passed over: that window moves it, and waiting could become waiting in a circle.

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from stream_app.prepare import Prepared, Row
 
 HOUR_US: Final = 3_600_000_000
+_COLUMNS: Final = {
+    "first_ts": "timestamptz",
+    "last_ts": "timestamptz",
+    "events": "bigint",
+    "bounds": "bytea",
+    "slices": "bytea",
+    "is_final": "boolean",
+}
 # A smaller one is joined with others until it has so many blocks, or is so large.
 _FINAL_BLOCKS: Final = 64
 _FINAL_BYTES: Final = 256 * 1024
@@ -55,6 +63,12 @@ def stored_filters(prepared: Prepared, rows: Sequence[Row]) -> Sequence[WordFilt
     stored = Counter(row.ts_us // HOUR_US for row in rows)
     counted = (replace(part, events=stored[part.first_us // HOUR_US]) for part in prepared.word_filters)
     return [part for part in counted if part.events]
+
+
+def adding(first: int) -> str:
+    """The statement that adds filters, whose columns are the arguments from this one on, as `columns_of` gives them."""
+    columns = ", ".join(f"${first + at}::{kind}[]" for at, kind in enumerate(_COLUMNS.values()))
+    return f"INSERT INTO log_word_filters ({', '.join(_COLUMNS)}) SELECT * FROM unnest({columns})"  # noqa: S608
 
 
 def columns_of(filters: Sequence[WordFilter]) -> tuple[list[Any], ...]:

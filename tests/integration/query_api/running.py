@@ -14,7 +14,7 @@ import asyncpg
 
 from query_api.reading import LoggedEvent
 from tests.processes import Spawned, Spawner, http_json
-from tests.servers import RealServer, Stack, run_now
+from tests.servers import RealServer, Stack, StackMaker, run_now
 from tests.stored_events import store_events, store_positions
 from tests.unit.query_api.builders import NOON, moment
 from threatlog.embedded.ports import LOOPBACK, free_port
@@ -57,6 +57,15 @@ def start_query(spawn: Spawner, stack: Stack, **variables: str) -> QueryApi:
     api = QueryApi(spawn("query", ["-m", "threatlog", "query"], environment), f"http://{LOOPBACK}:{port}")
     api.process.wait_http(f"{api.url}/health")
     return api
+
+
+@contextmanager
+def filled(stack_maker: StackMaker, events: list[LoggedEvent]) -> Iterator[Stack]:
+    """Servers with these events."""
+    stack = stack_maker.make(4, {})
+    fill(stack, events)
+    yield stack
+    stack_maker.remove(stack)
 
 
 def fill(stack: Stack, events: list[LoggedEvent], partitions: int = 4) -> None:

@@ -25,7 +25,7 @@ from tests.integration.query_api.exporting import (
     refused,
     status_of,
 )
-from tests.integration.query_api.running import QueryApi, fill, killed, start_query
+from tests.integration.query_api.running import QueryApi, fill, filled, killed, start_query
 from tests.processes import Spawner, spawning, wait_until
 from tests.servers import Stack, StackMaker, run_now
 from tests.stored_events import store_events
@@ -45,10 +45,8 @@ _SESSIONS = (
 
 @pytest.fixture(scope="module")
 def stack(stack_maker: StackMaker) -> Iterator[Stack]:
-    made_stack = stack_maker.make(4, {})
-    fill(made_stack, EVENTS)
-    yield made_stack
-    stack_maker.remove(made_stack)
+    with filled(stack_maker, EVENTS) as made_stack:
+        yield made_stack
 
 
 @pytest.fixture(scope="module")

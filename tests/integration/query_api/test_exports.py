@@ -30,7 +30,7 @@ from tests.integration.query_api.exporting import (
     refused,
     status_of,
 )
-from tests.integration.query_api.running import HOUR, NOON, QueryApi, fill, start_query
+from tests.integration.query_api.running import HOUR, NOON, QueryApi, filled, start_query
 from tests.processes import Spawner, spawning
 from tests.servers import Stack, StackMaker, run_now
 from tests.stored_events import random_events, store_events
@@ -43,10 +43,8 @@ FILTERS: list[dict[str, Any]] = [{}, {"severity": ["HIGH", "LOW"]}, {"q": "-attr
 
 @pytest.fixture(scope="module")
 def stack(stack_maker: StackMaker) -> Iterator[Stack]:
-    made_stack = stack_maker.make(4, {})
-    fill(made_stack, EVENTS)
-    yield made_stack
-    stack_maker.remove(made_stack)
+    with filled(stack_maker, EVENTS) as made_stack:
+        yield made_stack
 
 
 @pytest.fixture(scope="module")

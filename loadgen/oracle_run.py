@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol
@@ -105,10 +106,9 @@ class OracleRun:
             self._file.issue(events)
             await self._settled(events, rng)
             pause_s = rng.expovariate(plan.events_per_s / plan.producers / count)
-            try:
-                await asyncio.wait_for(self._stopping.wait(), min(pause_s, max(0.0, ends_s - self._clock.now_s())))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, max(0.0, ends_s - self._clock.now_s()))):
+                    await self._stopping.wait()
 
     def _kind(self, rng: Random) -> str:
         drawn = rng.randrange(10)

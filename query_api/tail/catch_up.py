@@ -54,7 +54,8 @@ class CatchUp:
 
     async def _has_turn(self) -> bool:
         try:
-            await asyncio.wait_for(self._turns_at_once.acquire(), _FETCH_WAIT_S)
+            async with asyncio.timeout(_FETCH_WAIT_S):
+                await self._turns_at_once.acquire()
         except TimeoutError:
             return False
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -105,11 +105,11 @@ class LiveLog:
 
     async def known_within(self, wait_s: float) -> bool:
         """Whether it is known where the partitions end, after at most so long."""
-        try:
-            await asyncio.wait_for(self._known.wait(), wait_s)
-        except TimeoutError:
-            return False
-        return True
+        # Not wait_for: in Python 3.11 it passes over being cancelled where what it waits for is there just then.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._known.wait()
+        return self._known.is_set()
 
     async def _run(self) -> None:
         """Goes on until nobody tails, through every trouble."""

@@ -44,6 +44,7 @@ def tail_description(narrowing: list[dict[str, Any]]) -> dict[str, Any]:
         "responses": {
             "200": {"description": "The stream", "content": {CONTENT_TYPE: {"example": EXAMPLE}}},
             "422": described_problem("A parameter is wrong or unknown; the problem names it"),
+            "429": described_problem("The key has half of the tails that this process may have, and may have no more"),
             "503": described_problem("This process has all the tails it may have (`query.max_tails`), or stops"),
         },
     }

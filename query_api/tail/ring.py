@@ -72,7 +72,8 @@ class RingReader:
         """Returns when there may be something to take, or after so long."""
         self.is_at_work = False
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.woken.wait(), longest_s)
+            async with asyncio.timeout(longest_s):
+                await self.woken.wait()
         self.is_at_work = True
 
     def pass_over(self, batch: Batch) -> None:

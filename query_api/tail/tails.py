@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from typing import Final
 
 from query_api.tail.catch_up import MOST_AT_ONCE
@@ -31,29 +33,43 @@ class Tails:
         self._figures = figures
         self._most = most
         self._judge = judge
-        self._open = 0
+        # By the caller's key; without keys all are one caller's, who may have all.
+        self._open: Counter[str] = Counter()
         self._stopping = asyncio.Event()
         self._catching_up = asyncio.Semaphore(MOST_AT_ONCE)
-        figures.watch(lambda: self._open)
+        figures.watch(self._open.total)
 
     def stop(self) -> None:
         """The process ends: so does every tail, now."""
         self._stopping.set()
 
     def stream(self, request: TailRequest, caller: Caller) -> EventStream:
-        """The answer to a request. Raises Problem 503 where there are too many."""
+        """The answer to a request. Raises Problem 503 where there are too many, 429 where too many are one key's."""
         if self._stopping.is_set():
             raise Problem(503, "stopping", "this process is stopping")
-        if self._open >= self._most:
-            self._figures.refused()
-            detail = f"this process has all the {self._most} tails it may have (query.max_tails)"
-            raise Problem(503, "too_many_tails", detail, _RETRY_AFTER_S)
-        self._open += 1
+        self._find_place(caller)
         session = Session(request, self._live, self._catching_up, self._figures)
-        return EventStream(session.pieces, lambda: self._ending(caller), self._closed)
+        return EventStream(session.pieces, lambda: self._ending(caller), lambda: self._closed(caller))
 
-    def _closed(self) -> None:
-        self._open -= 1
+    def _find_place(self, caller: Caller) -> None:
+        problem = None
+        of_one_key = ceil(self._most / 2)
+        if self._open.total() >= self._most:
+            detail = f"this process has all the {self._most} tails it may have (query.max_tails)"
+            problem = Problem(503, "too_many_tails", detail, _RETRY_AFTER_S)
+        elif not caller.anonymous and self._open[caller.key_id] >= of_one_key:
+            detail = f"the key {caller.name} has {of_one_key} tails here, half of query.max_tails, and may have no more"
+            problem = Problem(429, "too_many_tails_of_key", detail, _RETRY_AFTER_S)
+        if problem is not None:
+            self._figures.refused()
+            raise problem
+        self._open[caller.key_id] += 1
+
+    def _closed(self, caller: Caller) -> None:
+        self._open[caller.key_id] -= 1
+        # Keys come and go.
+        if not self._open[caller.key_id]:
+            del self._open[caller.key_id]
 
     async def _ending(self, caller: Caller) -> Ending:
         """Returns once the process stops, or the caller may tail no longer."""
@@ -62,5 +78,6 @@ class Tails:
             if refused is not None:
                 return Ending(*refused)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY_S)
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._stopping.wait()
         return Ending("stopping", "this process is stopping; go on at another one, or at this one in a moment")

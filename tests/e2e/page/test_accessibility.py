@@ -5,24 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import axe_playwright_python
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.page.axe import assert_accessible
 from tests.e2e.page.conftest import MakeScreen, Served
 from tests.e2e.page.sample_events import address
 from tests.e2e.page.screen import Screen
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 MINUTE: Final = timedelta(minutes=1)
-AXE: Final = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-OPTIONS: Final = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    "resultTypes": ["violations"],
-}
 
 
 def list_of_events(shown: Screen, served: Served) -> None:
@@ -118,13 +112,4 @@ def test_axe_finds_nothing_wrong(
 ) -> None:
     with make_screen(viewport={"width": width, "height": 800}, reduced_motion="reduce") as shown:
         state(shown, served)
-        shown.page.evaluate(AXE)
-        for theme in ("light", "dark"):
-            shown.page.emulate_media(color_scheme=theme)
-            found: dict[str, Any] = shown.page.evaluate("options => axe.run(document, options)", OPTIONS)
-            faults = [
-                f"{fault['id']}: {node['html'][:200]}: {node['failureSummary']}"
-                for fault in found["violations"]
-                for node in fault["nodes"]
-            ]
-            assert not faults, "\n".join([theme, *faults])
+        assert_accessible(shown)

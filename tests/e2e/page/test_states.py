@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.fleet import Part
+from tests.e2e.page.axe import assert_accessible
 from tests.e2e.page.conftest import MakeScreen, MoreQueries, Served
 from tests.e2e.page.sample_events import BULK, SAMPLES, address
 from tests.e2e.page.screen import Screen
@@ -53,6 +54,7 @@ def test_a_search_that_ended_early_says_how_far_it_came_and_is_continued(hurried
     expect(hurried.status).to_contain_text("0+ events")
     expect(hurried.page.locator(".histogram-note")).to_contain_text("Counted from")
     expect(hurried.page.locator(".unscanned")).to_have_count(1)
+    assert_accessible(hurried)
     partial.get_by_role("button", name="Continue").click()
     expect(hurried.lines).to_have_count(1)
     expect(hurried.lines.first).to_contain_text("the needle")
@@ -69,8 +71,10 @@ def test_what_is_slow_says_so_and_can_be_given_up(hurried: Screen, served: Serve
         hurried.search("user:root port>=1")
         slow = hurried.page.locator(".notice.slow")
         expect(slow).to_contain_text(re.compile(r"Still searching \d+ s"))
+        assert_accessible(hurried)
         slow.get_by_role("button", name="Cancel").click()
         expect(hurried.page.locator(".notice.empty")).to_contain_text("The search was given up.")
+        assert_accessible(hurried)
         hurried.button("Search again").click()
         failed = hurried.page.locator(".notice.failed")
         expect(failed).to_be_visible()
@@ -91,6 +95,7 @@ def test_without_an_answer_it_says_so_and_tries_again(
         shown.search("user:root")
         failed = shown.page.locator(".notice.failed")
         expect(failed).to_contain_text("The query API does not answer.")
+        assert_accessible(shown)
         expect(shown.page.locator("#completeness")).to_contain_text("no answer")
         expect(shown.page.locator("#completeness")).to_have_attribute("data-state", "unknown")
         served.fleet.restart(part)

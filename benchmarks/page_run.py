@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,10 +126,12 @@ def run(*, quick: bool = False) -> Section:
     if path is None:
         raise RuntimeError(f"none of {', '.join(_NAMES)} is on the PATH")
     rng, end = random.Random(), newest_end()
-    with bench_stack(PARTITIONS) as stack, sync_playwright() as playwright:
+    with bench_stack(PARTITIONS) as stack, ExitStack() as later:
         fill_now(stack.dsn, stack.topic, PARTITIONS, rows, end)
         for name in ("gateway", "stream", "query"):
             stack.start(name)
+        # From here on no event loop can run in this thread.
+        playwright = later.enter_context(sync_playwright())
         # Chromium's sandbox refuses to start as root.
         arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
         browser = playwright.chromium.launch(executable_path=path, args=arguments)

@@ -94,10 +94,10 @@ async def _find(snapshot: Snapshot, request: PageRequest, plan: PagePlan, is_ove
     events = [event_of(row) for row in rows[: request.limit]]
     has_more, unseen_until = found_in(rows) > len(events), first["unseen_until"]
     while unseen_until is not None and not has_more:  # 2
-        if is_over():
+        left_bytes = MAX_ANSWER_BYTES - sum(event.size_bytes() for event in events)
+        if is_over() or left_bytes <= 0:
             return _Found(first, events, True, unseen_until)
         rest = replace(request, cursor=Cursor(unseen_until, _NO_ID, None, None), limit=request.limit - len(events))
-        left_bytes = MAX_ANSWER_BYTES - sum(event.size_bytes() for event in events)
         head, *rows = await snapshot.fetch(page_sql.page(rest, replace(plan, cut=None, most_bytes=left_bytes)))
         found = [event_of(row) for row in rows[: rest.limit]]
         events += found

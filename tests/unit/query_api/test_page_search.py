@@ -79,6 +79,15 @@ async def test_when_the_time_is_over_it_says_how_far_it_came() -> None:
     assert (page.total, page.has_more, page.scanned_until) == (9, True, moment(30))
 
 
+async def test_a_page_that_is_as_large_as_it_may_be_says_how_far_it_came() -> None:
+    """The next one begins there: nothing of what is below was passed over."""
+    large = row(50) | {"message": "m" * MAX_ANSWER_BYTES}
+    snapshot = ScriptedSnapshot(answer(9, [large], moment(40)), answer(None, []))
+    page = await find_page(snapshot, PageRequest(RARE, limit=5), PageSearch("t"))
+    assert (len(page.events), page.has_more, page.scanned_until) == (1, True, moment(40))
+    assert len(snapshot.asked) == 1
+
+
 async def test_a_page_by_cursor_has_the_total_of_the_first() -> None:
     snapshot = ScriptedSnapshot(answer(None, [row(1)]))
     cursor = Cursor(moment(5), UUID(int=9), 70, None)

@@ -80,6 +80,8 @@ class SourceMemory:
         self._kept_counts = 0
         self._seen: OrderedDict[Stretch, Proof] = OrderedDict()
         self._wished: _Wish | None = None
+        # As of the last look; None before the first.
+        self._cells: int | None = None
         self._sums: OrderedDict[tuple[Stretch, ...], _Sum] = OrderedDict()
 
     async def recalled(
@@ -89,16 +91,18 @@ class SourceMemory:
 
         1. What is remembered is taken to be so still.
         2. All the rest is asked for, and with it the proofs.
-        3. None where something proves to be otherwise: then `by_source` can tell.
+        3. None where something proves to be otherwise: then `by_source` can tell. Before the first look, and where
+           there are too many sources to remember, all would be asked for in vain.
         """
         parts = _divided(wanted, cut)
-        if parts is None:
+        if parts is None or self._cells is None or self._cells > _MOST_CELLS:
             return None
         known = self._remembered(parts, wanted.severities)  # 1
         rows = await session.fetch(source_sql.with_state(wanted, _unknown(parts, known), parts, topic))  # 2
         (state,) = (row for row in rows if row["source"] is None)
         looked = self._looked(parts, state)
-        if state["cells"] > _MOST_CELLS or any(looked.used.get(one) != kept.proof for one, kept in known.items()):  # 3
+        self._cells = state["cells"]
+        if self._cells > _MOST_CELLS or any(looked.used.get(one) != kept.proof for one, kept in known.items()):  # 3
             return None
         self._note(looked, known, wanted.severities)
         self._wish(looked, known, _Wish(wanted, parts, topic))
@@ -120,7 +124,8 @@ class SourceMemory:
         if parts is None:
             return None
         (state,) = await snapshot.fetch(source_sql.state(parts, topic))
-        if state["cells"] > _MOST_CELLS:
+        self._cells = state["cells"]
+        if self._cells > _MOST_CELLS:
             return None
         looked = self._looked(parts, state)  # 1
         known: dict[Stretch, Mapping[str, int]] = {}

@@ -222,4 +222,11 @@ async def test_what_it_cannot_know_postgresql_says(wanted: SearchFilter) -> None
 
 
 async def test_very_many_sources_are_left_to_postgresql() -> None:
-    assert await ask(SourceMemory(lambda: 0.0), Counted(number_of_cells=200_001), 0, 600) is None
+    database, memory = Counted(number_of_cells=200_001), SourceMemory(lambda: 0.0)
+    for _ in range(3):
+        assert await ask(memory, database, 0, 600) is None
+    # Nor is any of their counts asked for.
+    assert database.asked == []
+    # There may be fewer one day.
+    database.number_of_cells = 10
+    assert await ask(memory, database, 0, 600) == {}

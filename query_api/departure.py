@@ -23,7 +23,7 @@ async def until_gone(request: Request, answer: Awaitable[bytes], after_s: float 
     try:
         done, _ = await asyncio.wait((making,), timeout=after_s)
         if not done:
-            gone = asyncio.create_task(_disconnected(request.receive))
+            gone = asyncio.create_task(disconnected(request.receive))
             try:
                 await asyncio.wait((making, gone), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -35,6 +35,7 @@ async def until_gone(request: Request, answer: Awaitable[bytes], after_s: float 
         making.cancel()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

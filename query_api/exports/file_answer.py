@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.responses import Response
 
+from query_api.departure import disconnected
 from query_api.exports.chunks import StoredExport
 from query_api.exports.export_metrics import Outcome
 from query_api.exports.export_service import ExportService, OpenFile
@@ -67,7 +67,7 @@ class FileAnswer(Response):
 
     async def _until_sent(self, sending: asyncio.Task[None], receive: Receive) -> None:
         """At a stop the piece that is being sent may be ended, but not if its reader takes long."""
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         is_stopping = False
         try:
             while not sending.done():
@@ -123,9 +123,3 @@ async def _chained(opened: OpenFile) -> AsyncIterator[bytes]:
     yield opened.first
     async for data in opened.rest:
         yield data
-
-
-async def _disconnected(receive: Receive) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        while (await receive())["type"] != "http.disconnect":
-            pass

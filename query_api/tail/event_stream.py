@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from query_api.departure import disconnected
 from query_api.tail import frames
 from threatlog.process.http_metrics import Receive, Scope, Send
 
@@ -61,7 +62,7 @@ class EventStream:
         Leaving, ending and sending are waited for at once: a client may take nothing for a long time.
         """
         sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(disconnected(receive))
         ending = asyncio.create_task(self._ending())
         tasks: tuple[asyncio.Task[Any], ...] = (sending, leaving, ending)
         try:
@@ -81,9 +82,3 @@ class EventStream:
         async with aclosing(self._pieces()) as pieces:
             async for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-
-async def _left(receive: Receive) -> None:
-    """Returns when the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -102,15 +103,21 @@ async def plainly(connection: Connection, wanted: SearchFilter, columns: str, su
     return list(found)
 
 
+@asynccontextmanager
+async def looking(pool: Pool) -> AsyncIterator[tuple[PostgresSnapshot, Sequence[Window]]]:
+    """A session, and for which times there is an index by source."""
+    async with pool.acquire() as reading:
+        snapshot = PostgresSnapshot(reading)
+        yield snapshot, await SourceIndexed(time.monotonic).windows(snapshot)
+
+
 @pytest.mark.parametrize("indexed", [True, False])
 async def test_totals_and_pages_equal_one_plain_query(connection: Connection, pool: Pool, indexed: bool) -> None:
     """Every way to a page finds the same."""
     rng = random.Random(20261124 + indexed)
     events = all_events(rng)
     await store_events(connection, events)
-    async with pool.acquire() as reading:
-        snapshot = PostgresSnapshot(reading)
-        windows = await SourceIndexed(time.monotonic).windows(snapshot)
+    async with looking(pool) as (snapshot, windows):
         assert [window.start.day for window in windows] == [21]
         await compare_pages(connection, snapshot, windows if indexed else (), rng, events)
 
@@ -140,13 +147,11 @@ async def test_pages_that_ended_early_go_on_where_they_ended(connection: Connect
     rng = random.Random(3 + indexed)
     events = all_events(rng)
     await store_events(connection, events)
-    async with pool.acquire() as reading:
-        snapshot = PostgresSnapshot(reading)
-        windows = await SourceIndexed(time.monotonic).windows(snapshot) if indexed else ()
+    async with looking(pool) as (snapshot, windows):
         early = 0
         for _ in range(40):
             wanted, found = random_filter(rng, events), list[UUID]()
-            search = PageSearch("t", windows, most_rows=rng.choice([30, 300]), is_over=lambda: True)
+            search = PageSearch("t", windows if indexed else (), most_rows=rng.choice([30, 300]), is_over=lambda: True)
             request = PageRequest(wanted, rng.choice([20, 1000]))
             while True:
                 page = await find_page(snapshot, request, search)
@@ -178,9 +183,7 @@ async def test_rows_that_do_not_match_are_met_only_in_minutes_where_one_does(
             for event in random_events(rng, 4, hour + 35 * MINUTE, hour + HOUR)
         ]
         await store_events(connection, [*crowd, *ours])
-        async with pool.acquire() as reading:
-            snapshot = PostgresSnapshot(reading)
-            windows = await SourceIndexed(time.monotonic).windows(snapshot)
+        async with looking(pool) as (snapshot, windows):
             search = PageSearch("t", windows, most_rows=5, is_over=lambda: True)
             page = await find_page(snapshot, PageRequest(SearchFilter(hour, hour + HOUR, source="ours")), search)
         assert (len(page.events), page.scanned_until) == (4, None)

@@ -16,12 +16,15 @@ _OPTIONS: Final = {
 }
 
 
-def assert_accessible(shown: Screen) -> None:
-    """Nothing is wrong, in the light theme and in the dark one."""
+def assert_accessible(shown: Screen, *, but_for: str | None = None) -> None:
+    """Nothing is wrong, in the light theme and in the dark one; `but_for` what is selected: many lines take long."""
     shown.page.evaluate(_AXE)
     for theme in ("light", "dark"):
         shown.page.emulate_media(color_scheme=theme)
-        found: dict[str, Any] = shown.page.evaluate("options => axe.run(document, options)", _OPTIONS)
+        found: dict[str, Any] = shown.page.evaluate(
+            "([exclude, options]) => axe.run({ include: document, exclude }, options)",
+            [[but_for] if but_for else [], _OPTIONS],
+        )
         faults = [
             f"{fault['id']}: {node['html'][:200]}: {node['failureSummary']}"
             for fault in found["violations"]

@@ -109,7 +109,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     process = f"{ROLE}-{socket.gethostname()}-{os.getpid()}-{int(started_at.timestamp())}"
     reporter = Reporter(clients.store, figures, process, started_at)
     try:
-        async with running(monitor, reporter), kept_current(keys):
+        async with running(monitor, reporter, clients.store.learning.ahead), kept_current(keys):
             exports = _exports(settings, clients, monitor, registry, health)
             tails = build_tails(settings, monitor, registry, keys, _now)
             parts = _build(settings, clients, monitor, figures, health, exports, tails)

@@ -1,4 +1,4 @@
-"""What goes on beside the requests: the lag is refreshed and this process's figures are written, each second."""
+"""What goes on beside the requests: lag is refreshed, figures are written, counts of the last days are learned."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from query_api.telemetry import QueryFigures
 
 log = logging.getLogger(__name__)
 REPORT_INTERVAL_S: Final = 1.0
+LEARN_INTERVAL_S: Final = 60.0
 # At the stop, the last figures get this long.
 _LAST_REPORT_S: Final = 1.0
 
@@ -38,12 +39,13 @@ class Reporter:
 
 
 @contextlib.asynccontextmanager
-async def running(monitor: LagMonitor, reporter: Reporter) -> AsyncIterator[None]:
+async def running(monitor: LagMonitor, reporter: Reporter, learn: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """All loops, until the block ends; then the figures are written once more."""
     tasks = [
         asyncio.create_task(_repeat(monitor.refresh_positions, REFRESH_INTERVAL_S)),
         asyncio.create_task(_repeat(monitor.refresh_ends, REFRESH_INTERVAL_S)),
         asyncio.create_task(_repeat(reporter.report, REPORT_INTERVAL_S)),
+        asyncio.create_task(_repeat(learn, LEARN_INTERVAL_S)),
     ]
     try:
         yield

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,7 +36,6 @@ from query_api.reading import (
     ProcessFigures,
     QueryTimeoutError,
     StoredPosition,
-    StoreUnavailableError,
 )
 from query_api.scan import DEFAULT_POLICY, Found, Scan, ScanPolicy, Search
 from query_api.scan_windows import ScanWindows
@@ -46,6 +44,7 @@ from query_api.single_flight import SingleFlight
 from query_api.snapshot import Snapshot
 from query_api.source_counts import find_stats, find_top, recall_top
 from query_api.source_indexed import SourceIndexed
+from query_api.source_learning import SourceLearning
 from query_api.source_memory import SourceMemory
 from query_api.source_names import named
 from query_api.timeline import Window, pieces
@@ -101,7 +100,7 @@ class PostgresReader:
         self._scanning = scanning
         self._sources = memory.sources
         self._now = now
-        self._learning: asyncio.Task[None] | None = None
+        self.learning: Final = SourceLearning(connections.queries, topic, memory.sources, now)
 
     async def page(self, request: PageRequest) -> EventPage:
         """One page and the total, of one snapshot."""
@@ -132,7 +131,7 @@ class PostgresReader:
         async with self._queries.snapshot() as snapshot:
             wanted = await named(snapshot, wanted)
             counts = await find_stats(snapshot, wanted, self._topic, self._sources, self._now())
-        self._learn_sources()
+        self.learning.begin()
         return counts
 
     async def price(self, wanted: SearchFilter) -> Price:
@@ -169,24 +168,11 @@ class PostgresReader:
             async with self._queries.session() as session:
                 found = await recall_top(session, request, self._topic, self._sources, self._now())
             if found is not None:
-                self._learn_sources()
+                self.learning.begin()
                 return found
         async with self._queries.snapshot() as snapshot:
             request = replace(request, filter=await named(snapshot, request.filter))
-            found = await find_top(snapshot, request, field, self._topic, self._sources, self._now())
-        self._learn_sources()
-        return found
-
-    def _learn_sources(self) -> None:
-        """Beside the answers, by one connection at most."""
-        if self._sources.is_to_learn and (self._learning is None or self._learning.done()):
-            self._learning = asyncio.create_task(self._learn())
-
-    async def _learn(self) -> None:
-        # The next question gives another chance.
-        with suppress(StoreUnavailableError, QueryTimeoutError):
-            async with self._queries.snapshot() as snapshot:
-                await self._sources.learn(snapshot)
+            return await find_top(snapshot, request, field, self._topic, self._now())
 
     async def fields(self, request: FieldsRequest) -> Fields:
         """The fields that events have."""

@@ -21,8 +21,7 @@ async def find_stats(
 ) -> Counts:
     """Counts by severity and source, of a filter that counts can answer; after `latest` hardly anything happened."""
     cut = alike_pieces(wanted.start, wanted.end, latest)
-    remembered = await memory.recalled(snapshot, wanted, cut, topic)
-    remembered = remembered or await memory.by_source(snapshot, wanted, cut, topic)
+    remembered = await memory.by_source(snapshot, wanted, topic, latest)
     counting = source_sql.stats if remembered is None else source_sql.severities
     rows = await snapshot.fetch(counting(wanted, cut, topic))
     (everything,) = (row for row in rows if row["kind"] == "all")
@@ -44,21 +43,17 @@ async def find_stats(
 async def recall_top(
     session: Snapshot, request: TopRequest, topic: str, memory: SourceMemory, latest: datetime
 ) -> TopValues | None:
-    """The most frequent sources by one statement, if the rest is remembered."""
-    wanted = request.filter
-    cut = alike_pieces(wanted.start, wanted.end, latest)
-    remembered = await memory.recalled(session, wanted, cut, topic)
+    """The most frequent sources, if they can be remembered."""
+    remembered = await memory.by_source(session, request.filter, topic, latest)
     return None if remembered is None else _top(remembered, request.limit)
 
 
 async def find_top(
-    snapshot: Snapshot, request: TopRequest, field: SeriesKey, topic: str, memory: SourceMemory, latest: datetime
+    snapshot: Snapshot, request: TopRequest, field: SeriesKey, topic: str, latest: datetime
 ) -> TopValues:
     """The most frequent values of a field that counts know, of a filter that they can answer."""
     wanted = request.filter
     cut = alike_pieces(wanted.start, wanted.end, latest)
-    if field == "source" and (remembered := await memory.by_source(snapshot, wanted, cut, topic)):
-        return _top(remembered, request.limit)
     (positions,) = await snapshot.fetch(sql.stored_until(topic))
     rows = await snapshot.fetch(aggregation_sql.top(request, field, cut))
     distinct, total = (rows[0]["distinct_values"], rows[0]["total"]) if rows else (0, 0)

@@ -8,61 +8,79 @@ from collections.abc import Sequence
 from typing import Final
 
 from query_api.search import SearchFilter
-from query_api.source_stretches import DividedRange
-from query_api.sql import TOP_SOURCES, counted, each_of, narrowed, positions_columns
+from query_api.source_stretches import Stretch
+from query_api.sql import TOP_SOURCES, counted, narrowed, positions_columns
 from query_api.statement import Arguments, Statement
 from query_api.timeline import Level, Piece
 from stream_app.contract import COUNT_HOUR, COUNT_MINUTE, RETENTION_DROPS, ROLLUP_HOUR, ROLLUP_MINUTE, ROLLUP_TOTAL
 
-_STATE: Final = "hours, counts, fives, five_counts, drops, started_us, cells, partitions, until_us"
+_CELLS: Final = f"SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{ROLLUP_TOTAL}'::regclass"
 
 
-def by_source(wanted: SearchFilter, cut: Sequence[Piece]) -> Statement:
-    """Rows (source, n): the signed counts of these pieces, of every source that has any."""
-    arguments = Arguments()
-    return arguments.statement(_by_source(arguments, wanted, cut))
+def by_source(wanted: SearchFilter, cut: Sequence[Piece], proven: Sequence[Stretch], topic: str) -> Statement:
+    """One row: `sources` and `counts`, the signed counts of these pieces, of every source that has any; and all that
+    proves of other counts that they are still so, of the same moment.
 
-
-def with_state(wanted: SearchFilter, cut: Sequence[Piece], divided: DividedRange, topic: str) -> Statement:
-    """The same, and one row without source that has what `state` says: all of one moment."""
-    arguments = Arguments()
-    counts = _by_source(arguments, wanted, cut)
-    state_now = _state(arguments, divided, topic)
-    nothing = ", ".join("NULL" for _ in _STATE.split(", "))
-    text = f"SELECT NULL AS source, NULL::bigint AS n, {_STATE} FROM ({state_now}) AS state UNION ALL"
-    return Statement(f"{text} SELECT source, n, {nothing} FROM ({counts}) AS counts", tuple(arguments.values), True)
-
-
-def state(divided: DividedRange, topic: str) -> Statement:
-    """One row: the hours since 1970 that have events, oldest first, and how many each has; the same of each five
-    minutes at the edges; and how far all is stored.
-
-    `drops` and `started_us` are others where counts may have been lowered, by retention, or in a restored database:
-    while both are the same, counts only grow. `cells` is about how many severities of sources there are.
+    `hours` and `minutes` are the numbers of events of the stretches `proven`, those counted by hours and by minutes,
+    each in their order. `drops` and `started_us` are others where counts may have been lowered, by retention, or in a
+    restored database: while both are the same, counts only grow. `cells` is what `cells` says. Null where there is
+    nothing.
     """
     arguments = Arguments()
-    text = _state(arguments, divided, topic)
+    counts = _by_source(arguments, wanted, cut)
+    proof = _proof(arguments, proven)
+    text = (
+        f"SELECT found.sources, found.counts, {proof}, ({_CELLS}) AS cells, {positions_columns(arguments, topic)}"
+        f" FROM (SELECT array_agg(source) AS sources, array_agg(n) AS counts FROM ({counts}) AS counts) AS found"
+    )
     return Statement(text, tuple(arguments.values), is_planned_once=True)
 
 
-def _state(arguments: Arguments, divided: DividedRange, topic: str) -> str:
-    whole = divided.hours.piece()
-    start, end = arguments.add(whole.start), arguments.add(whole.end)
-    visited = each_of(arguments, divided.windows())
-    return (
-        "SELECT hours.*, fives.*,"
-        f" (SELECT coalesce(max(id), 0) FROM {RETENTION_DROPS}) AS drops,"
-        " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started_us,"
-        f" (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{ROLLUP_TOTAL}'::regclass) AS cells,"
-        f" {positions_columns(arguments, topic)}"
-        " FROM (SELECT array_agg(hour ORDER BY hour) AS hours, array_agg(n ORDER BY hour) AS counts"
-        " FROM (SELECT (extract(epoch FROM bucket) / 3600)::bigint AS hour, sum(n)::bigint AS n"
-        f" FROM {COUNT_HOUR} WHERE bucket >= {start} AND bucket < {end} GROUP BY bucket) AS counted) AS hours"
-        " CROSS JOIN (SELECT array_agg(five ORDER BY five) AS fives, array_agg(n ORDER BY five) AS five_counts"
-        " FROM (SELECT floor(extract(epoch FROM bucket) / 300)::bigint AS five, sum(n)::bigint AS n"
-        f" FROM {visited} (SELECT bucket, n FROM {COUNT_MINUTE} WHERE bucket >= w.a AND bucket < w.z) AS minutes"
-        " GROUP BY 1) AS counted) AS fives"
+def of_each(wanted: SearchFilter, stretches: Sequence[Stretch]) -> Statement:
+    """One row: `places`, `sources` and `counts` of each of these stretches, which are all counted by hours or all by
+    minutes; a place is that in `stretches`, from 1. And what proves them, as above.
+    """
+    arguments = Arguments()
+    extra = narrowed(arguments, wanted)
+    table = ROLLUP_HOUR if stretches[0].level is Level.HOURS else ROLLUP_MINUTE
+    visited, proof = _visited(arguments, stretches), _proof(arguments, stretches)
+    text = (
+        f"SELECT found.*, {proof} FROM ("
+        "SELECT array_agg(w.place) AS places, array_agg(each.source) AS sources, array_agg(each.n) AS counts"
+        f" FROM {visited} (SELECT source, sum(n)::bigint AS n FROM {table}"
+        f" WHERE bucket >= w.a AND bucket < w.z{extra} GROUP BY source) AS each) AS found"
     )
+    return Statement(text, tuple(arguments.values), is_planned_once=True)
+
+
+def cells() -> Statement:
+    """One row: about how many severities of sources there are."""
+    return Statement(f"SELECT ({_CELLS}) AS cells", is_planned_once=True)
+
+
+def _proof(arguments: Arguments, proven: Sequence[Stretch]) -> str:
+    hours = _events(arguments, COUNT_HOUR, [stretch for stretch in proven if stretch.level is Level.HOURS])
+    minutes = _events(arguments, COUNT_MINUTE, [stretch for stretch in proven if stretch.level is Level.MINUTES])
+    return (
+        f"({hours}) AS hours, ({minutes}) AS minutes, (SELECT coalesce(max(id), 0) FROM {RETENTION_DROPS}) AS drops,"
+        " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started_us"
+    )
+
+
+def _events(arguments: Arguments, table: str, stretches: Sequence[Stretch]) -> str:
+    return (
+        f"SELECT array_agg(seen.n ORDER BY w.place) FROM {_visited(arguments, stretches)}"
+        f" (SELECT coalesce(sum(n), 0)::bigint AS n FROM {table} WHERE bucket >= w.a AND bucket < w.z) AS seen"
+    )
+
+
+def _visited(arguments: Arguments, stretches: Sequence[Stretch]) -> str:
+    """One visit of each, whose bounds are w.a and w.z, and its place w.place; a subquery follows."""
+    pieces = [stretch.piece() for stretch in stretches]
+    starts = arguments.add([piece.start for piece in pieces])
+    ends = arguments.add([piece.end for piece in pieces])
+    bounds = f"unnest({starts}::timestamptz[], {ends}::timestamptz[])"
+    return f"{bounds} WITH ORDINALITY AS w (a, z, place) CROSS JOIN LATERAL"
 
 
 def _by_source(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece]) -> str:

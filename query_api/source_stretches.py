@@ -1,13 +1,13 @@
-"""Divides a range into the stretches whose counts by source can be remembered, and the rest."""
+"""Divides a range into the stretches whose counts by source can be remembered, and the rows that are left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ingest_gateway.contract import EPOCH
-from query_api.timeline import MINUTE, Level, Piece, Window
+from query_api.timeline import MINUTE, Level, Piece
 
 FIVE_MINUTES = 5
 HOUR_MINUTES = 60
@@ -15,7 +15,7 @@ DAY_MINUTES = 24 * HOUR_MINUTES
 
 
 class Stretch(NamedTuple):
-    """Five minutes, an hour or a day, in minutes since 1970: `first <= minute < end`."""
+    """A minute, five of them, an hour or a day, in minutes since 1970: `first <= minute < end`."""
 
     first: int
     end: int
@@ -41,13 +41,11 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DividedRange:
-    """The whole hours of a range; at its edges stretches of whole fives of minutes, added or taken off; and the pieces
-    of minutes and rows that are left.
-    """
+    """The whole hours of a range; at its edges minutes and fives of them, added or taken off; and pieces of rows."""
 
     hours: Stretch
-    edges: Sequence[tuple[Stretch, bool]]
-    rest: Sequence[Piece]
+    edges: Mapping[Stretch, bool]
+    rows: Sequence[Piece]
 
     def days(self) -> Iterator[tuple[Stretch, bool]]:
         """The days of its hours, and whether they are in it whole."""
@@ -56,14 +54,22 @@ class DividedRange:
             inside = Stretch(max(day.first, self.hours.first), min(day.end, self.hours.end))
             yield inside, inside == day
 
-    def fives(self) -> Iterator[tuple[Stretch, bool]]:
-        """Each of its fives of minutes, and whether it is added."""
-        return ((five, is_added) for edge, is_added in self.edges for five in edge.parts(FIVE_MINUTES))
+    def unknown(self, known: Container[Stretch]) -> list[Stretch]:
+        """Its hours and its stretches of minutes, but for those that are known, also as days."""
+        hours = [hour for day, _ in self.days() if day not in known for hour in day.parts(HOUR_MINUTES)]
+        return [stretch for stretch in (*hours, *self.edges) if stretch not in known]
 
-    def windows(self) -> Sequence[Window]:
-        """The times of its edges."""
-        pieces = [edge.piece() for edge, _ in self.edges]
-        return [Window(piece.start, piece.end) for piece in pieces]
+    def pieces(self, unknown: Iterable[Stretch]) -> list[Piece]:
+        """These stretches of it, as few pieces, and those of rows."""
+        signs = {True: list[Stretch](), False: list[Stretch]()}
+        for stretch in unknown:
+            signs[self.edges.get(stretch, True)].append(stretch)
+        cut = [
+            replace(joined.piece(), is_added=is_added)
+            for is_added, of_sign in signs.items()
+            for joined in together(dict.fromkeys(of_sign, 0))
+        ]
+        return [*cut, *self.rows]
 
 
 def divided(cut: Sequence[Piece]) -> DividedRange | None:
@@ -71,30 +77,36 @@ def divided(cut: Sequence[Piece]) -> DividedRange | None:
     hours = next((piece for piece in cut if piece.level is Level.HOURS and piece.start < piece.end), None)
     if hours is None:
         return None
-    edges: list[tuple[Stretch, bool]] = []
-    rest: list[Piece] = []
-    for piece in cut:
-        if piece.level is Level.ROWS:
-            rest.append(piece)
-        elif piece.level is Level.MINUTES:
-            minutes = _stretch(piece)
-            first = minutes.first + -minutes.first % FIVE_MINUTES
-            inner = Stretch(first, max(minutes.end - minutes.end % FIVE_MINUTES, first))
-            if inner.minutes:
-                edges.append((inner, piece.is_added))
-                around = Stretch(minutes.first, inner.first), Stretch(inner.end, minutes.end)
-            else:
-                around = minutes, Stretch(minutes.end, minutes.end)
-            rest += [replace(part.piece(), is_added=piece.is_added) for part in around if part.minutes]
-    return DividedRange(_stretch(hours), edges, rest)
+    edges = {
+        stretch: piece.is_added
+        for piece in cut
+        if piece.level is Level.MINUTES
+        for stretch in _minutes(_stretch(piece))
+    }
+    return DividedRange(_stretch(hours), edges, [piece for piece in cut if piece.level is Level.ROWS])
 
 
-def merged(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """Those that follow on each other as one."""
-    joined: list[Stretch] = []
-    for stretch in stretches:
-        follows = bool(joined) and joined[-1].end == stretch.first
-        joined.append(Stretch(joined.pop().first, stretch.end) if follows else stretch)
+def _minutes(edge: Stretch) -> Iterator[Stretch]:
+    """Its whole fives of minutes, and the single ones around them."""
+    first = edge.first
+    while first < edge.end:
+        length = FIVE_MINUTES if first % FIVE_MINUTES == 0 and first + FIVE_MINUTES <= edge.end else 1
+        yield Stretch(first, first + length)
+        first += length
+
+
+def together(numbers: Mapping[Stretch, int]) -> dict[Stretch, int]:
+    """Those that follow on each other as one, with the sum of their numbers."""
+    joined: dict[Stretch, int] = {}
+    last: Stretch | None = None
+    for stretch, n in numbers.items():
+        before = 0
+        if last is not None and last.end == stretch.first and last.level is stretch.level:
+            before = joined.pop(last)
+            last = Stretch(last.first, stretch.end)
+        else:
+            last = stretch
+        joined[last] = before + n
     return joined
 
 

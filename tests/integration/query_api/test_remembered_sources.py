@@ -19,6 +19,7 @@ from query_api.scan import DEFAULT_POLICY
 from query_api.search import SearchFilter
 from stream_app.postgres_store import PostgresStore
 from stream_app.retention import Retention
+from tests.processes import eventually
 from tests.servers import Stack
 from tests.stored_events import random_events, store_events, store_positions
 
@@ -113,3 +114,34 @@ async def test_one_removed_and_another_stored_in_the_same_hour_are_noticed(
     await store_events(connection, random_events(rng, 30, hour, hour + timedelta(minutes=50)))
     for _ in range(3):
         await compare(connection, reader, wanted)
+
+
+async def test_the_last_week_is_learned_though_nobody_asked(
+    stack: Stack, connection: Connection, reader: PostgresReader
+) -> None:
+    rng = random.Random(7)
+    await store_events(connection, random_events(rng, 300, FIRST, NOW))
+    await reader.learning.ahead()
+    await finished(reader)
+    wanted = SearchFilter(NOW - timedelta(days=7), NOW)
+    await compare(connection, reader, wanted)
+    # The same again, with an event that came late meanwhile.
+    await store_events(connection, random_events(rng, 1, FIRST, LAST))
+    await reader.learning.ahead()
+    await finished(reader)
+    await compare(connection, reader, wanted)
+
+
+async def finished(reader: PostgresReader) -> None:
+    async def is_over() -> bool:
+        return not reader.learning.is_under_way
+
+    await eventually(is_over, "all is learned")
+
+
+async def test_where_postgresql_does_not_answer_nothing_is_learned_and_nothing_raised(stack: Stack) -> None:
+    settings = stack.postgres_of("query").model_copy(update={"port": 9})
+    reader = PostgresReader(await connections(settings, 2.0), "t", ReaderMemory.empty(time.monotonic))
+    await reader.learning.ahead()
+    assert not reader.learning.is_under_way
+    await reader.close(5.0)

@@ -18,7 +18,7 @@ from query_api.search import SearchFilter
 from query_api.snapshot import Row
 from query_api.source_memory import MOST_HOURS, SourceMemory
 from query_api.statement import Statement
-from query_api.timeline import HOUR, MINUTE, alike_pieces
+from query_api.timeline import HOUR, MINUTE
 from tests.unit.query_api.builders import NOON
 
 MIDNIGHT = NOON.replace(hour=0)
@@ -42,15 +42,34 @@ class Counted:
     asked: list[list[Bounds]] = field(default_factory=list)
 
     async def fetch(self, statement: Statement) -> Sequence[Row]:
-        arguments = statement.arguments
-        if "AS state" in statement.text:
-            *counts, start, end, starts, ends, _topic = arguments
-            return [*self._counts(*counts[:6]), {"source": None, **self._state(start, end, starts, ends)}]
-        if "retention_drops" in statement.text:
-            return [self._state(*arguments[:4])]
-        return self._counts(*arguments[:6])
+        about = {"drops": self.drops, "started_us": self.started_us, "cells": self.number_of_cells}
+        if not statement.arguments:
+            return [about]
+        if "places" in statement.text:
+            starts, ends, *proven = statement.arguments
+            return [{**about, **self._of_each(starts, ends), **self._proof(*proven)}]
+        *counts, starts, ends, minute_starts, minute_ends, _topic = statement.arguments
+        by_source = self._counts(*counts[:6])
+        arrays = {
+            "sources": list(by_source) or None,
+            "counts": list(by_source.values()) or None,
+        }
+        return [{**about, **arrays, **self._proof(starts, ends, minute_starts, minute_ends)}]
 
-    def _counts(self, *arguments: Sequence[Any]) -> list[Row]:
+    def _of_each(self, starts: Sequence[datetime], ends: Sequence[datetime]) -> dict[str, Any]:
+        self.asked.append([(minute_of(start), minute_of(end)) for start, end in zip(starts, ends, strict=True)])
+        found = [
+            (place, *counted)
+            for place, bounds in enumerate(self.asked[-1], 1)
+            for counted in self.by_source(*bounds).items()
+        ]
+        places, sources, counts = zip(*found, strict=True) if found else (None, None, None)
+        return {"places": places, "sources": sources, "counts": counts}
+
+    def _proof(self, *bounds: Sequence[datetime]) -> dict[str, Any]:
+        return {"hours": self._events(*bounds[:2]), "minutes": self._events(*bounds[2:])}
+
+    def _counts(self, *arguments: Sequence[Any]) -> dict[str, int]:
         """Of hours and of minutes: starts, ends and signs."""
         counts: Counter[str] = Counter()
         asked: list[Bounds] = []
@@ -60,7 +79,11 @@ class Counted:
                 for source, n in self.by_source(*asked[-1]).items():
                     counts[source] += sign * n
         self.asked.append(asked)
-        return [{"source": source, "n": n} for source, n in counts.items()]
+        return counts
+
+    def _events(self, starts: Sequence[datetime], ends: Sequence[datetime]) -> list[int] | None:
+        bounds = zip(map(minute_of, starts), map(minute_of, ends), strict=True)
+        return [sum(self.by_source(*one).values()) for one in bounds] or None
 
     def by_source(self, start: int, end: int) -> dict[str, int]:
         counts: Counter[str] = Counter()
@@ -68,28 +91,6 @@ class Counted:
             if start <= minute < end:
                 counts[source] += n
         return dict(+counts)
-
-    def _by(self, minutes: int, windows: Sequence[Bounds]) -> tuple[list[int] | None, list[int] | None]:
-        counts: Counter[int] = Counter()
-        for (minute, _), n in self.cells.items():
-            if any(start <= minute < end for start, end in windows):
-                counts[(FIRST + minute) // minutes] += n
-        return sorted(counts) or None, [counts[number] for number in sorted(counts)] or None
-
-    def _state(
-        self, start: datetime, end: datetime, starts: Sequence[datetime], ends: Sequence[datetime]
-    ) -> dict[str, Any]:
-        hours, counts = self._by(60, [(minute_of(start), minute_of(end))])
-        fives, five_counts = self._by(5, list(zip(map(minute_of, starts), map(minute_of, ends), strict=True)))
-        return {
-            "hours": hours,
-            "counts": counts,
-            "fives": fives,
-            "five_counts": five_counts,
-            "drops": self.drops,
-            "started_us": self.started_us,
-            "cells": self.number_of_cells,
-        }
 
 
 def minute_of(moment: datetime) -> int:
@@ -100,14 +101,21 @@ def whole_hours(hours: range, sources: str) -> Counted:
     return Counted(Counter({(hour * 60, source): 1 for hour in hours for source in sources}))
 
 
-async def ask(memory: SourceMemory, database: Counted, first: int, last: int) -> dict[str, int] | None:
-    """The minutes from `first` to before `last`: as little as needed, as a reader does it."""
+class Time:
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+async def ask(
+    memory: SourceMemory, database: Counted, first: int, last: int, latest: int = LAST + 60
+) -> dict[str, int] | None:
+    """The minutes from `first` to before `last`, as a reader asks; then all is learned that can be."""
     wanted = SearchFilter(MIDNIGHT + first * MINUTE, MIDNIGHT + last * MINUTE)
-    cut = alike_pieces(wanted.start, wanted.end)
-    found = await memory.recalled(database, wanted, cut, "t")
-    if found is None:
-        found = await memory.by_source(database, wanted, cut, "t")
-    if memory.is_to_learn:
+    found = await memory.by_source(database, wanted, "t", MIDNIGHT + latest * MINUTE)
+    while memory.is_to_learn:
         await memory.learn(database)
     return None if found is None else found[0]
 
@@ -117,6 +125,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("remove"), MINUTES, SOURCES),
     st.tuples(st.just("exchange"), MINUTES, SOURCES),
     st.tuples(st.just("restore"), MINUTES, SOURCES),
+    st.tuples(st.just("wait"), st.sampled_from([2, 6, 60]), st.just(0)),
     st.tuples(st.just("ask"), st.integers(0, LAST), st.integers(0, LAST)),
     st.just(("ask", 0, LAST)),
     st.just(("ask", 13, LAST - 30)),
@@ -128,7 +137,8 @@ def test_whatever_happens_in_between_the_answer_is_what_the_database_has(
     operations: list[tuple[Any, ...]], most_counts: int
 ) -> None:
     database = whole_hours(range(0, 72, 5), "ab")
-    memory = SourceMemory(lambda: 0.0, most_counts)
+    time = Time()
+    memory = SourceMemory(time, most_counts)
     for name, one, other in operations:
         if name == "add":
             database.cells[one, other] += 1
@@ -144,66 +154,110 @@ def test_whatever_happens_in_between_the_answer_is_what_the_database_has(
             # From a backup, then something else was stored: as many as before.
             database.cells = Counter({(minute, other): n for (minute, _), n in database.cells.items()})
             database.started_us += 1
+        elif name == "wait":
+            time.s += one
         elif name == "ask":
             first, last = sorted((one, other))
             found = asyncio.run(ask(memory, database, first, last + 1))
-            assert found in (None, database.by_source(first, last + 1))
-            assert found is not None or last - first < 120
+            if found is None:
+                assert last - first < 120
+            else:
+                assert found == database.by_source(first, last + 1)
 
 
-async def test_days_that_stay_the_same_are_asked_for_twice_and_then_no_more() -> None:
-    database = whole_hours(range(60), "ab")
-    memory = SourceMemory(lambda: 0.0)
-    for _ in range(3):
+async def test_what_does_not_change_is_asked_for_once_and_then_no_more() -> None:
+    database, time = whole_hours(range(60), "ab"), Time()
+    memory = SourceMemory(time)
+    for _ in range(2):
         assert await ask(memory, database, 0, 3600) == {"a": 60, "b": 60}
     days = [(n * 1440, (n + 1) * 1440) for n in range(2)]
     hours = [(n * 60, (n + 1) * 60) for n in range(48, 60)]
-    learned = [[stretch] for stretch in (*days, *hours)]
-    # All at once, twice; then each for itself; then nothing.
-    assert [asked for asked in database.asked if asked] == [[(0, 3600)], [(0, 3600)], *learned]
-    assert database.asked[-1] == []
+    # All at once; then each for itself, the longest first; then nothing.
+    assert database.asked == [[(0, 3600)], *[[stretch] for stretch in (*days, *hours)], []]
 
-    # A late event: only its day, until that was the same at two looks again.
-    database.asked.clear()
+
+async def test_a_late_event_costs_only_its_day_until_that_is_the_same_for_a_while() -> None:
+    database, time = whole_hours(range(60), "ab"), Time()
+    memory = SourceMemory(time)
+    await ask(memory, database, 0, 3600)
     database.cells[30 * 60, "c"] += 1
-    for _ in range(3):
+    database.asked.clear()
+    hours = [[(n * 60, (n + 1) * 60)] for n in range(24, 48)]
+    assert await ask(memory, database, 0, 3600) == {"a": 60, "b": 60, "c": 1}
+    # All together, then each by itself; then without the day, whose hours are learned.
+    assert database.asked == [[], [], [(1440, 2880)], *hours]
+    database.asked.clear()
+    assert await ask(memory, database, 0, 3600) == {"a": 60, "b": 60, "c": 1}
+    time.s += 5.0
+    for _ in range(2):
         assert await ask(memory, database, 0, 3600) == {"a": 60, "b": 60, "c": 1}
-    assert all(days[1][0] <= first < days[1][1] for asked in database.asked for first, _ in asked)
-    assert database.asked[-1] == []
+    assert database.asked == [[], [], [(1440, 2880)], []]
 
 
 async def test_a_day_to_which_events_are_added_all_the_time_is_remembered_by_its_hours() -> None:
-    database = whole_hours(range(24), "a")
-    memory = SourceMemory(lambda: 0.0)
+    database, time = whole_hours(range(24), "a"), Time()
+    memory = SourceMemory(time)
     for late in range(4):
         database.asked.clear()
         database.cells[7 * 60, "late"] += 1
+        time.s += 2.0
         assert await ask(memory, database, 0, 1440) == {"a": 24, "late": late + 1}
-    assert database.asked[-1] == [(7 * 60, 8 * 60)]
+    assert database.asked == [[(7 * 60, 8 * 60)]]
 
 
-async def test_five_minutes_at_the_edges_are_remembered_too() -> None:
+async def test_what_is_filling_is_not_remembered_though_nothing_came_between_two_questions() -> None:
+    """The day and the hour that hold `latest`, and the five minutes, of which a range takes off what came after it."""
+    database = Counted(Counter({(minute, "a"): 1 for minute in range(33 * 60 + 8)}))
+    memory = SourceMemory(Time())
+    for last in (33 * 60 + 5, 33 * 60 + 8):
+        for _ in range(3):
+            database.asked.clear()
+            assert await ask(memory, database, 0, last, latest=33 * 60 + 8) == {"a": last}
+        asked = {minute for start, end in database.asked[-1] for minute in range(start, end)}
+        assert asked == set(range(33 * 60, 34 * 60))
+
+
+async def test_minutes_at_the_edges_are_remembered_too() -> None:
     database = Counted(Counter({(minute, "a"): 1 for minute in range(0, 300, 2)}))
-    memory = SourceMemory(lambda: 0.0)
-    for last in (266, 268, 267, 266):
+    memory = SourceMemory(Time())
+    for first, last in ((32, 266), (33, 268), (32, 268), (33, 266), (31, 268)):
         database.asked.clear()
-        assert await ask(memory, database, 33, last) == database.by_source(33, last)
-    # Before the first whole hour two minutes are left, and behind the last one: it goes to the nearest.
-    assert database.asked == [[(33, 35), (265, 266)]]
+        assert await ask(memory, database, first, last) == database.by_source(first, last)
+    # Only a minute that no range had before; it is learned when it is asked for again.
+    assert database.asked == [[(31, 32)]]
+    for _ in range(2):
+        database.asked.clear()
+        assert await ask(memory, database, 31, 268) == database.by_source(31, 268)
+    assert database.asked == [[]]
 
 
-async def test_remembering_ends_when_its_time_is_over() -> None:
-    """The rest is remembered after the next question."""
+async def test_learning_ends_when_its_time_is_over_and_goes_on_later() -> None:
     database = whole_hours(range(72), "a")
-    now_s = iter(range(1000))
-    memory = SourceMemory(lambda: next(now_s) * 0.012)
-    whole = [(0, 72 * 60)]
-    rounds: list[list[list[Bounds]]]
-    rounds = [[whole], [whole, [(0, 1440)], [(1440, 2880)]], [[(2880, 4320)], [(2880, 4320)]], [[]]]
-    for expected in rounds:
+    ticks = iter(range(1000))
+    memory = SourceMemory(lambda: next(ticks) * 0.012)
+    wanted = SearchFilter(MIDNIGHT, MIDNIGHT + 72 * HOUR)
+    await memory.by_source(database, wanted, "t", wanted.end + HOUR)
+    learned = []
+    while memory.is_to_learn:
         database.asked.clear()
-        assert await ask(memory, database, 0, 72 * 60) == {"a": 72}
-        assert database.asked == expected
+        await memory.learn(database)
+        learned.append(len(database.asked))
+    assert learned == [1, 1, 1]
+
+
+async def test_a_range_that_is_too_large_does_not_drive_out_what_was_of_use_just_now() -> None:
+    database, time = whole_hours(range(72), "ab"), Time()
+    memory = SourceMemory(time, most_counts=4)
+    for _ in range(3):
+        database.asked.clear()
+        assert await ask(memory, database, 0, 72 * 60) == {"a": 72, "b": 72}
+    # Two days are remembered; the third is counted, and not learned again and again.
+    assert database.asked == [[(2880, 4320)]]
+    time.s += 60.0
+    await ask(memory, database, 2880, 72 * 60)
+    database.asked.clear()
+    assert await ask(memory, database, 2880, 72 * 60) == {"a": 24, "b": 24}
+    assert database.asked == [[]]
 
 
 @pytest.mark.parametrize(
@@ -217,12 +271,11 @@ async def test_remembering_ends_when_its_time_is_over() -> None:
     ids=["no whole hour", "too long", "one source", "a filter"],
 )
 async def test_what_it_cannot_know_postgresql_says(wanted: SearchFilter) -> None:
-    memory = SourceMemory(lambda: 0.0)
-    assert await memory.by_source(Counted(), wanted, alike_pieces(wanted.start, wanted.end), "t") is None
+    assert await SourceMemory(Time()).by_source(Counted(), wanted, "t", NOON + MOST_HOURS * HOUR) is None
 
 
 async def test_very_many_sources_are_left_to_postgresql() -> None:
-    database, memory = Counted(number_of_cells=200_001), SourceMemory(lambda: 0.0)
+    database, memory = Counted(number_of_cells=200_001), SourceMemory(Time())
     for _ in range(3):
         assert await ask(memory, database, 0, 600) is None
     # Nor is any of their counts asked for.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
 import pytest
@@ -13,7 +12,7 @@ from query_api import page_sql, source_sql, sql
 from query_api.filter_language.parse import parse
 from query_api.page_sql import PagePlan
 from query_api.search import Cursor, PageRequest, SearchFilter
-from query_api.source_stretches import DividedRange, divided
+from query_api.source_stretches import DAY_MINUTES, FIVE_MINUTES, HOUR_MINUTES, Stretch
 from query_api.statement import Arguments, Statement
 from query_api.timeline import HOUR, Window, alike_pieces, pieces
 from tests.unit.query_api.builders import NOON, search_filter
@@ -21,7 +20,7 @@ from tests.unit.query_api.builders import NOON, search_filter
 HOSTILE = "x'; DROP TABLE logs; --"
 CURSOR = Cursor(NOON + timedelta(minutes=5), UUID(int=1), 3, None)
 WITHIN = Window(NOON, NOON + HOUR)
-DIVIDED = cast(DividedRange, divided(pieces(NOON - timedelta(hours=3, minutes=17), NOON)))
+STRETCHES = [Stretch(0, FIVE_MINUTES), Stretch(0, HOUR_MINUTES), Stretch(0, DAY_MINUTES)]
 
 
 def statements(wanted: SearchFilter) -> list[Statement]:
@@ -31,9 +30,10 @@ def statements(wanted: SearchFilter) -> list[Statement]:
         sql.total(wanted, cut, HOSTILE),
         source_sql.stats(wanted, cut, HOSTILE),
         source_sql.severities(wanted, cut, HOSTILE),
-        source_sql.by_source(wanted, cut),
-        source_sql.state(DIVIDED, HOSTILE),
-        source_sql.with_state(wanted, cut, DIVIDED, HOSTILE),
+        source_sql.by_source(wanted, cut, STRETCHES, HOSTILE),
+        source_sql.of_each(wanted, STRETCHES[:1]),
+        source_sql.of_each(wanted, STRETCHES[1:]),
+        source_sql.cells(),
         page_sql.page(first, PagePlan(HOSTILE, cut, [WITHIN])),
         page_sql.page(later, PagePlan(HOSTILE)),
         sql.page_within(first, [WITHIN]),

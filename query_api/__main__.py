@@ -168,7 +168,8 @@ def _build(
     tails: Tails,
 ) -> Parts:
     cache = settings.cache
-    policy = CachePolicy(cache.query_cache_enabled, cache.ttl, min(cache.open_range_ttl, cache.ttl))
+    open_ttl_s = min(cache.open_range_ttl, cache.ttl)
+    policy = CachePolicy(cache.query_cache_enabled, cache.ttl, open_ttl_s, cache.max_memory_bytes)
     service = QueryService(
         events=clients.store,
         recent_events=RecentReader(clients.redis, clients.store, monitor.partitions, _now),

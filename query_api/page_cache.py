@@ -1,4 +1,4 @@
-"""Finished answers kept for a while: in Redis for every process, one computation at a time for the same question."""
+"""Finished answers kept for a while: here, and in Redis for every process; each question is computed once at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from query_api.abandoned import is_abandoned
+from query_api.answer_memory import AnswerMemory, KeptAnswer
 from query_api.single_flight import SingleFlight
 from query_api.telemetry import CacheResult
 
@@ -33,11 +34,12 @@ class CacheFigures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How old an answer may be that is given again."""
+    """How old an answer may be that is given again, and how much of this process's memory answers may take."""
 
     enabled: bool
     ttl_s: float
     open_range_ttl_s: float
+    max_memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ _MOST_PUTS: Final = 16
 
 
 class PageCache:
-    """Answers from the store while they are young enough, else makes them, once for all who ask meanwhile."""
+    """Answers from memory or the store while they are young enough, else makes them, once for all who ask meanwhile.
+
+    The store is asked only about what costs more to make than to ask for. What counts can answer does not: with busy
+    cores, a way to Redis and back takes as long as one to PostgreSQL, and came before it.
+    """
 
     def __init__(
         self, store: PageStore, policy: CachePolicy, now_s: Callable[[], float], figures: CacheFigures
@@ -81,10 +87,11 @@ class PageCache:
         self._policy = policy
         self._now_s = now_s
         self._figures = figures
+        self._memory = AnswerMemory(policy.max_memory_bytes)
         self._flights: SingleFlight[str, _Found] = SingleFlight(now_s)
         self._puts: set[asyncio.Task[None]] = set()
 
-    async def answer(self, key: str, make: Callable[[], Awaitable[Made]]) -> Answer:
+    async def answer(self, key: str, make: Callable[[], Awaitable[Made]], *, is_costly: bool) -> Answer:
         """The answer to the question `key`. Raises what `make` raises.
 
         Nothing is given whose snapshot was older than the ttl when it was asked for. The time is kept with the answer,
@@ -94,36 +101,45 @@ class PageCache:
         if not self._policy.enabled:
             self._figures.cache_answered("bypass")
             return Answer((await make()).body, None)
+        kept = self._memory.get(key, self._now_s())
+        if kept is not None:
+            self._figures.cache_answered("hit")
+            return self._aged(kept.body, kept.snapshot_s)
         shared = self._flights.join(key, min(self._policy.ttl_s, self._policy.open_range_ttl_s))
         if shared is not None:
             found = await shared
             self._figures.cache_answered("shared")
-            return self._aged(found)
-        found = await self._flights.begin(key, self._kept_or_made(key, make))
-        return Answer(found.body, None) if found.is_new else self._aged(found)
+            return self._aged(found.body, found.snapshot_s)
+        found = await self._flights.begin(key, self._kept_or_made(key, make, is_costly))
+        return Answer(found.body, None) if found.is_new else self._aged(found.body, found.snapshot_s)
 
-    def _aged(self, found: _Found) -> Answer:
-        return Answer(found.body, max(self._now_s() - found.snapshot_s, 0.0))
+    def _aged(self, body: bytes, snapshot_s: float) -> Answer:
+        return Answer(body, max(self._now_s() - snapshot_s, 0.0))
 
-    async def _kept_or_made(self, key: str, make: Callable[[], Awaitable[Made]]) -> _Found:
-        kept = await self._store.get(key)
+    async def _kept_or_made(self, key: str, make: Callable[[], Awaitable[Made]], is_costly: bool) -> _Found:
+        kept = await self._store.get(key) if is_costly else None
         started_s = self._now_s()
         if kept is not None and len(kept) > _HEAD.size:
             made_us, ttl_us = _HEAD.unpack_from(kept)
             if started_s * 1_000_000 - made_us <= ttl_us:
                 self._figures.cache_answered("hit")
-                return _Found(kept[_HEAD.size :], made_us / 1_000_000, is_new=False)
+                answer = KeptAnswer(kept[_HEAD.size :], made_us / 1_000_000, ttl_us / 1_000_000)
+                self._memory.put(key, answer)
+                return _Found(answer.body, answer.snapshot_s, is_new=False)
         self._figures.cache_answered("miss")
         made = await make()
         # Cut short because nobody waits for it, it is nothing for others.
         if not is_abandoned():
-            self._keep(key, made, started_s)
+            self._keep(key, made, started_s, is_costly)
         return _Found(made.body, started_s, is_new=True)
 
-    def _keep(self, key: str, made: Made, started_s: float) -> None:
+    def _keep(self, key: str, made: Made, started_s: float, is_costly: bool) -> None:
         """Puts it into the store while the answer goes out: nobody waits for that."""
         ttl_s = self._policy.ttl_s if made.is_closed else self._policy.open_range_ttl_s
-        if ttl_s <= 0 or len(made.body) > MAX_KEPT_BYTES or len(self._puts) >= _MOST_PUTS:
+        if ttl_s <= 0 or len(made.body) > MAX_KEPT_BYTES:
+            return
+        self._memory.put(key, KeptAnswer(made.body, started_s, ttl_s))
+        if not is_costly or len(self._puts) >= _MOST_PUTS:
             return
         head = _HEAD.pack(int(started_s * 1_000_000), int(ttl_s * 1_000_000))
         put = asyncio.create_task(self._put(key, head + made.body, ttl_s))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ from query_api.completeness import Completeness, Lag
 from query_api.fields import FacetsRequest, FieldsRequest
 from query_api.fields_answers import facets_body, fields_body, fields_with_prefix
 from query_api.fields_parameters import FieldsQuestion
+from query_api.filter_language.expressions import Attribute
 from query_api.page_cache import Made, PageCache
 from query_api.parameters import ContextRequest, RecentRequest
 from query_api.positions import StoredUntil
@@ -32,6 +33,7 @@ from threatlog.process.problems import Problem
 SETTLED_AFTER: Final = timedelta(seconds=60)
 # Counted up when what is kept under a key changes its form: processes of two versions share one Redis for a while.
 _KEPT_FORM: Final = 4
+_Question = PageRequest | SearchFilter | HistogramRequest | TopRequest | FieldsRequest | FacetsRequest
 
 
 class LagView(Protocol):
@@ -62,7 +64,7 @@ class QueryService:
             body = answers.page_body(request, page, complete)
             return Made(body, _is_closed(complete, request.filter.end))
 
-        return answers.marked(await self.cache.answer(_key("page", request), make), self.lag.lag())
+        return await self._answered("page", request, make, is_costly=request.filter.reads_events)
 
     async def stats(self, wanted: SearchFilter) -> bytes:
         """Counts of a range."""
@@ -73,7 +75,7 @@ class QueryService:
             body = answers.stats_body(wanted, counts, complete)
             return Made(body, _is_closed(complete, wanted.end))
 
-        return answers.marked(await self.cache.answer(_key("stats", wanted), make), self.lag.lag())
+        return await self._answered("stats", wanted, make, is_costly=wanted.reads_events)
 
     async def histogram(self, request: HistogramRequest) -> bytes:
         """Counts over time."""
@@ -84,7 +86,7 @@ class QueryService:
             body = histogram_body(request, histogram, complete)
             return Made(body, _is_closed(complete, request.filter.end))
 
-        return answers.marked(await self.cache.answer(_key("histogram", request), make), self.lag.lag())
+        return await self._answered("histogram", request, make, is_costly=request.filter.reads_events)
 
     async def top(self, request: TopRequest) -> bytes:
         """The most frequent values of a field."""
@@ -94,7 +96,8 @@ class QueryService:
             complete = self.lag.completeness(found.stored_until_us)
             return Made(top_body(request, found, complete), _is_closed(complete, request.filter.end))
 
-        return answers.marked(await self.cache.answer(_key("top", request), make), self.lag.lag())
+        is_costly = request.filter.reads_events or isinstance(request.field, Attribute)
+        return await self._answered("top", request, make, is_costly=is_costly)
 
     async def fields(self, question: FieldsQuestion) -> bytes:
         """The fields of events. All of them are kept, so that whoever types a name has them searched once."""
@@ -105,7 +108,7 @@ class QueryService:
             complete = self.lag.completeness(found.stored_until_us)
             return Made(fields_body(request, found, complete), _is_closed(complete, request.filter.end))
 
-        answer = await self.cache.answer(_key("fields", request), make)
+        answer = await self.cache.answer(_key("fields", request), make, is_costly=True)
         body = fields_with_prefix(answer.body, question.prefix, question.limit)
         return answers.marked(replace(answer, body=body), self.lag.lag())
 
@@ -117,7 +120,14 @@ class QueryService:
             complete = self.lag.completeness(found.stored_until_us)
             return Made(facets_body(request, found, complete), _is_closed(complete, request.filter.end))
 
-        return answers.marked(await self.cache.answer(_key("facets", request), make), self.lag.lag())
+        return await self._answered("facets", request, make, is_costly=True)
+
+    async def _answered(
+        self, kind: str, question: _Question, make: Callable[[], Awaitable[Made]], *, is_costly: bool
+    ) -> bytes:
+        """What is kept, or made now; costly is what looks at events, not at their counts."""
+        answer = await self.cache.answer(_key(kind, question), make, is_costly=is_costly)
+        return answers.marked(answer, self.lag.lag())
 
     async def explain(self, wanted: SearchFilter) -> bytes:
         """How a filter is understood, and what answering it costs."""
@@ -166,9 +176,6 @@ class QueryService:
 def _is_closed(complete: Completeness, end: datetime) -> bool:
     """Whether only events that come late, by their own time, can still change an answer about this range."""
     return complete.complete_until is not None and complete.complete_until >= end + SETTLED_AFTER
-
-
-_Question = PageRequest | SearchFilter | HistogramRequest | TopRequest | FieldsRequest | FacetsRequest
 
 
 def _key(kind: str, question: _Question) -> str:

@@ -92,11 +92,14 @@ class Ingestion(Section):
 
 
 class Cache(Section):
-    """The query API's page cache in Redis."""
+    """The query API's finished answers, in its memory, and in Redis where they cost much."""
 
     ttl: Seconds = Field(60.0, ge=0, le=86_400, description="longest age of a cached page whose range is complete")
     open_range_ttl: Seconds = Field(1.0, ge=0, le=60, description="the same for a range that is still filling")
     query_cache_enabled: bool = Field(True, description="whether pages are cached at all")
+    max_memory_bytes: Bytes = Field(
+        32 << 20, ge=0, le=1 << 30, description="answers in the memory of a query API; 0: only those in Redis"
+    )
 
 
 class Limits(Section):

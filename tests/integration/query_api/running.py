@@ -16,9 +16,12 @@ from query_api.reading import LoggedEvent
 from tests.processes import Spawned, Spawner, http_json
 from tests.servers import RealServer, Stack, StackMaker, run_now
 from tests.stored_events import store_events, store_positions
-from tests.unit.query_api.builders import NOON, moment
+from tests.unit.query_api.builders import NOON, logged_event, moment
 from threatlog.embedded.ports import LOOPBACK, free_port
 
+EVENTS = [logged_event(n, severity="HIGH" if n % 2 else "LOW", source=f"s{n % 3}") for n in range(200)]
+# A filter for which the events are read, so that its answers are kept in Redis too.
+COSTLY = "-quux"
 HOUR = {"start_time": "2024-03-12T12:00:00Z", "end_time": "2024-03-12T13:00:00Z"}
 
 
@@ -108,3 +111,12 @@ def killed(server: RealServer) -> Iterator[None]:
 
 
 __all__ = ["HOUR", "NOON", "QueryApi", "fill", "frozen", "killed", "start_query", "without"]
+
+
+def redis_command(stack: Stack, *words: str | bytes) -> Any:
+    """What Redis answers to a command."""
+    from redis import Redis
+
+    settings = stack.settings.redis
+    with Redis(settings.host, settings.port, settings.database, socket_timeout=10) as client:
+        return client.execute_command(*words)

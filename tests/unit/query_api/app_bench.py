@@ -97,7 +97,7 @@ class Bench:
         self.health = Health(self.store, self.redis, keys)
         registry = CollectorRegistry()
         self.figures = QueryFigures(registry)
-        cache = PageCache(MemoryPages(self.clock), CachePolicy(True, 60.0, 1.0), self.clock, self.figures)
+        cache = PageCache(MemoryPages(self.clock), CachePolicy(True, 60.0, 1.0, 1 << 20), self.clock, self.figures)
         lists = Lists([])
         lists.away = True
         recent = RecentReader(lists, self.reader, lambda: {0}, lambda: moment(100))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,10 @@ from query_api.telemetry import CacheResult
 from tests.fakes.memory_pages import MemoryPages, NoPages
 from tests.unit.query_api.builders import Clock
 
-POLICY = CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=1.0)
+POLICY = CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=1.0, max_memory_bytes=1 << 22)
+# What is kept is in the store alone.
+IN_STORE = replace(POLICY, max_memory_bytes=0)
+EITHER = pytest.mark.parametrize("policy", [POLICY, IN_STORE], ids=["in memory", "in the store"])
 
 
 class Tally:
@@ -50,7 +54,7 @@ class Bench:
         self.gate.set()
         self.trouble: Exception | None = None
 
-    async def ask(self, key: str = "k", *, closed: bool = True) -> Answer:
+    async def ask(self, key: str = "k", *, closed: bool = True, is_costly: bool = True) -> Answer:
         async def make() -> Made:
             self.made += 1
             body = b'{"n":%d}' % self.made + b" " * self.padding
@@ -59,11 +63,12 @@ class Bench:
                 raise self.trouble
             return Made(body, closed)
 
-        return await self.cache.answer(key, make)
+        return await self.cache.answer(key, make, is_costly=is_costly)
 
 
-async def test_the_same_question_is_answered_again_with_its_age() -> None:
-    bench = Bench()
+@EITHER
+async def test_the_same_question_is_answered_again_with_its_age(policy: CachePolicy) -> None:
+    bench = Bench(policy)
     assert await bench.ask() == Answer(b'{"n":1}', None)
     bench.clock.now_s += 30
     again = await bench.ask()
@@ -78,9 +83,10 @@ async def test_another_question_is_another_answer() -> None:
     assert (await bench.ask("b")).body == b'{"n":2}'
 
 
+@EITHER
 @pytest.mark.parametrize(("closed", "ttl_s"), [(True, 60.0), (False, 1.0)])
-async def test_no_answer_is_older_than_its_ttl(closed: bool, ttl_s: float) -> None:
-    bench = Bench()
+async def test_no_answer_is_older_than_its_ttl(closed: bool, ttl_s: float, policy: CachePolicy) -> None:
+    bench = Bench(policy)
     await bench.ask(closed=closed)
     bench.clock.now_s += ttl_s - 0.01
     assert (await bench.ask(closed=closed)).age_s is not None
@@ -89,15 +95,16 @@ async def test_no_answer_is_older_than_its_ttl(closed: bool, ttl_s: float) -> No
 
 
 async def test_a_store_that_forgets_to_expire_does_no_harm() -> None:
-    bench = Bench()
+    bench = Bench(IN_STORE)
     await bench.ask()
     bench.pages.kept = {key: (value, 1e9) for key, (value, _) in bench.pages.kept.items()}
     bench.clock.now_s += 61
     assert (await bench.ask()).body == b'{"n":2}'
 
 
-async def test_the_age_counts_from_before_the_answer_was_made() -> None:
-    bench = Bench()
+@EITHER
+async def test_the_age_counts_from_before_the_answer_was_made(policy: CachePolicy) -> None:
+    bench = Bench(policy)
     bench.gate.clear()
     asking = asyncio.create_task(bench.ask())
     await asyncio.sleep(0)
@@ -160,13 +167,13 @@ async def test_trouble_is_everyones_and_is_not_kept() -> None:
 
 async def test_without_a_store_every_answer_is_made() -> None:
     bench = Bench()
-    bench.cache = PageCache(NoPages(), POLICY, bench.clock, bench.tally)
+    bench.cache = PageCache(NoPages(), IN_STORE, bench.clock, bench.tally)
     await bench.ask()
     assert await bench.ask() == Answer(b'{"n":2}', None)
 
 
 async def test_a_cache_that_is_turned_off_keeps_nothing() -> None:
-    bench = Bench(CachePolicy(enabled=False, ttl_s=60.0, open_range_ttl_s=1.0))
+    bench = Bench(replace(POLICY, enabled=False))
     await bench.ask()
     await bench.ask()
     assert (bench.made, bench.pages.kept) == (2, {})
@@ -174,9 +181,10 @@ async def test_a_cache_that_is_turned_off_keeps_nothing() -> None:
 
 
 async def test_a_ttl_of_zero_keeps_nothing() -> None:
-    bench = Bench(CachePolicy(enabled=True, ttl_s=60.0, open_range_ttl_s=0.0))
-    await bench.ask(closed=False)
-    assert bench.pages.kept == {}
+    bench = Bench(replace(POLICY, open_range_ttl_s=0.0))
+    for made in (1, 2):
+        await bench.ask(closed=False)
+        assert (bench.made, bench.pages.kept) == (made, {})
 
 
 async def test_nobody_waits_until_an_answer_is_kept_and_only_so_many_are_being_kept() -> None:
@@ -197,6 +205,7 @@ async def test_a_large_answer_is_not_kept(size: int, is_kept: bool) -> None:
     await bench.ask()
     await asyncio.sleep(0)
     assert bool(bench.pages.kept) is is_kept
+    assert ((await bench.ask()).age_s is not None) is is_kept
 
 
 @pytest.mark.parametrize("value", [b"", b"short", bytes(16)])
@@ -204,3 +213,51 @@ async def test_a_kept_value_that_is_none_of_ours_is_a_miss(value: bytes) -> None
     bench = Bench()
     bench.pages.kept["k"] = value, 1e9
     assert (await bench.ask()).body == b'{"n":1}'
+
+
+async def test_what_costs_little_is_kept_in_memory_alone() -> None:
+    bench = Bench()
+    await bench.ask(is_costly=False)
+    await asyncio.sleep(0)
+    assert bench.pages.kept == {}
+    assert await bench.ask(is_costly=False) == Answer(b'{"n":1}', 0.0)
+    assert bench.tally.results == {"miss": 1, "hit": 1}
+
+
+async def test_what_the_store_had_is_kept_in_memory_too_for_what_is_left_of_its_time() -> None:
+    first = Bench()
+    await first.ask()
+    await asyncio.sleep(0)
+    other = PageCache(first.pages, POLICY, first.clock, first.tally)
+    first.cache = other
+    first.clock.now_s += 40
+    assert await first.ask() == Answer(b'{"n":1}', 40.0)
+    first.pages.kept.clear()
+    first.clock.now_s += 19
+    assert await first.ask() == Answer(b'{"n":1}', 59.0)
+    first.clock.now_s += 2
+    assert await first.ask() == Answer(b'{"n":2}', None)
+
+
+async def test_after_the_clock_was_set_back_nothing_of_unknown_age_is_given() -> None:
+    bench = Bench()
+    await bench.ask(is_costly=False)
+    bench.clock.now_s -= 3600
+    assert (await bench.ask(is_costly=False)).age_s is None
+
+
+async def test_memory_is_bounded_and_what_was_of_no_use_for_longest_goes_first() -> None:
+    bench = Bench(replace(POLICY, max_memory_bytes=3_000))
+    bench.padding = 500
+    for key in ("a", "b", "a", "c", "a", "d"):
+        await bench.ask(key, is_costly=False)
+    assert bench.made == 4
+    await bench.ask("a", is_costly=False)
+    assert bench.made == 4
+    await bench.ask("b", is_costly=False)
+    assert bench.made == 5
+    # One that is larger than all of it drives out nothing.
+    bench.padding = 4_000
+    await bench.ask("large", is_costly=False)
+    await bench.ask("a", is_costly=False)
+    assert bench.made == 6

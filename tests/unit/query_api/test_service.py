@@ -35,7 +35,7 @@ class KnownLag:
 def service_over(reader: MemoryReader, clock: Clock) -> QueryService:
     """A service that keeps answers for a minute, and those of open ranges for a second."""
     figures = QueryFigures(CollectorRegistry())
-    cache = PageCache(MemoryPages(clock), CachePolicy(True, 60.0, 1.0), clock, figures)
+    cache = PageCache(MemoryPages(clock), CachePolicy(True, 60.0, 1.0, 1 << 20), clock, figures)
     recent = RecentReader(Lists([]), reader, lambda: {0}, lambda: moment(100))
     return QueryService(reader, recent, cache, KnownLag(), figures.rows_given)
 

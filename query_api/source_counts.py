@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from heapq import nsmallest
 
 from ingest_gateway.contract import SEVERITIES
 from query_api import aggregation_sql, source_sql, sql
@@ -30,7 +29,7 @@ async def find_stats(
     if remembered is None:
         largest = {row["source"]: row["n"] for row in rows if row["kind"] == "source"}
     else:
-        largest, sources = dict(_largest(remembered[0], sql.TOP_SOURCES)), len(remembered[0])
+        largest, sources = dict(remembered[0].largest(sql.TOP_SOURCES)), remembered[0].sources
     return Counts(
         total=everything["n"],
         by_severity={name: severities.get(name, 0) for name in reversed(SEVERITIES)},
@@ -62,9 +61,5 @@ async def find_top(
 
 
 def _top(counted: Counted, limit: int) -> TopValues:
-    by_source, state = counted
-    return TopValues(_largest(by_source, limit), len(by_source), sum(by_source.values()), stored_until_of(state))
-
-
-def _largest(by_source: dict[str, int], most: int) -> list[tuple[str, int]]:
-    return nsmallest(most, by_source.items(), key=lambda item: (-item[1], item[0]))
+    totals, state = counted
+    return TopValues(totals.largest(limit), totals.sources, totals.events, stored_until_of(state))

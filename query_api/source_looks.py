@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from query_api.source_stretches import Stretch
+from query_api.source_stretches import FIVE_MINUTES, HOUR_MINUTES, DividedRange, Stretch
 
 # A stretch that is over by so many minutes is taken to be full, until it is seen to change.
 _FULL_AFTER_MINUTES: Final = 1
@@ -33,10 +33,42 @@ class Looks:
         self._most = most
         self._seen: OrderedDict[Stretch, _Seen] = OrderedDict()
 
-    def is_steady(self, stretch: Stretch, events: int, latest_minute: int) -> bool:
-        """Whether it is taken to stay as it is, and to be asked for again: single minutes only if they were
-        before. It is noted for the next look.
+    def worth(
+        self, parts: DividedRange, known: Mapping[Stretch, int], events: Mapping[Stretch, int], latest_minute: int
+    ) -> list[Stretch]:
+        """What of a range is worth being remembered, by the events of its stretches: those known, and those asked for.
+
+        Days, or their hours where a day is not steady; all fives of minutes of an hour in which one was asked for,
+        since the edges of the next ranges are likely to be near; and single minutes that are asked for again.
         """
+        found: dict[Stretch, None] = {}
+        for day, is_whole in parts.days():
+            if day not in known:
+                found |= dict.fromkeys(self._of_day(day, is_whole, {**known, **events}, latest_minute))
+        for stretch in parts.edges:
+            if stretch in known:
+                continue
+            is_again = self._note(stretch, events[stretch])
+            if stretch.minutes == FIVE_MINUTES and self._is_steady(stretch, latest_minute):
+                found |= dict.fromkeys(stretch.around(HOUR_MINUTES).parts(FIVE_MINUTES))
+            elif is_again:
+                found[stretch] = None
+        return [stretch for stretch in found if self._is_steady(stretch, latest_minute)]
+
+    def _of_day(
+        self, day: Stretch, is_whole: bool, events: Mapping[Stretch, int], latest_minute: int
+    ) -> Sequence[Stretch]:
+        hours = list(day.parts(HOUR_MINUTES))
+        if is_whole:
+            self._note(day, sum(events[hour] for hour in hours))
+            if self._is_steady(day, latest_minute):
+                return [day]
+        for hour in hours:
+            self._note(hour, events[hour])
+        return hours
+
+    def _note(self, stretch: Stretch, events: int) -> bool:
+        """For the next look. Whether it was looked at before."""
         before = self._seen.pop(stretch, None)
         changed_s = None if before is None else before.changed_s
         if before is not None and before.events != events:
@@ -44,11 +76,14 @@ class Looks:
         self._seen[stretch] = _Seen(events, changed_s)
         if len(self._seen) > self._most:
             self._seen.popitem(last=False)
+        return before is not None
+
+    def _is_steady(self, stretch: Stretch, latest_minute: int) -> bool:
+        """Whether it is taken to stay as it is."""
         if stretch.end + _FULL_AFTER_MINUTES > latest_minute:
             return False
-        if changed_s is not None:
-            return self._now_s() - changed_s >= _SAME_FOR_S
-        return before is not None or stretch.minutes > 1
+        seen = self._seen.get(stretch)
+        return seen is None or seen.changed_s is None or self._now_s() - seen.changed_s >= _SAME_FOR_S
 
     def forget(self) -> None:
         """Everything."""

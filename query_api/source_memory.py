@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from sys import intern
 from typing import Final
+
+import numpy as np
 
 from ingest_gateway.contract import EPOCH
 from query_api import source_sql
@@ -16,14 +17,17 @@ from query_api.search import SearchFilter
 from query_api.snapshot import Row, Snapshot
 from query_api.source_looks import Looks
 from query_api.source_stretches import DAY_MINUTES, HOUR_MINUTES, DividedRange, Stretch, divided, together
+from query_api.source_totals import Cells, Counts, SourceNames, SourceTotals
 from query_api.timeline import MINUTE, Level, alike_pieces
 
 # Longer ranges are counted by PostgreSQL alone.
 MOST_HOURS: Final = 400 * 24
 # Severities of sources. Above, bringing them all here takes longer than having PostgreSQL add them up.
 _MOST_CELLS: Final = 200_000
-# Counts that are kept, of about 100 bytes each.
-MOST_COUNTS: Final = 400_000
+# Counts that are kept, of 16 bytes each.
+MOST_COUNTS: Final = 2_000_000
+# Names, of which there may be some that no event has any more, are so many times fewer; above, all is forgotten.
+_COUNTS_A_NAME: Final = 4
 _MOST_SUMS: Final = 8
 _MOST_LOOKS: Final = 2 * MOST_HOURS
 # First all that is remembered is proven together; then each by itself, days and then their hours; then nothing is used.
@@ -33,7 +37,7 @@ _USED_FOR_S: Final = 60.0
 # After this long a statement of `learn` is the last one.
 _LEARN_S: Final = 0.02
 # How many events each source has, and a row with how far all is stored.
-Counted = tuple[dict[str, int], Row]
+Counted = tuple[SourceTotals, Row]
 
 
 @dataclass(slots=True, eq=False)
@@ -41,17 +45,25 @@ class _Kept:
     """`events` is what proves it: those of the stretch, of any severity."""
 
     events: int
-    by_source: Mapping[str, int]
+    cells: Cells
     used_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Era:
+    """What is kept belongs to one: it grew from this state on, and numbers its sources so."""
+
+    since: tuple[int, int] = (0, 0)
+    names: SourceNames = field(default_factory=SourceNames)
 
 
 _Known = Mapping[Stretch, _Kept]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Sum:
     parts: tuple[_Kept, ...]
-    by_source: dict[str, int]
+    total: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +87,7 @@ class SourceMemory:
     def __init__(self, now_s: Callable[[], float], most_counts: int = MOST_COUNTS) -> None:
         self._now_s = now_s
         self._most_counts = most_counts
-        # All that is kept is from a state in which counts grew from here on.
-        self._grown_since: tuple[int, int] = (0, 0)
+        self._era = _Era()
         self._kept: OrderedDict[tuple[Stretch, tuple[int, ...]], _Kept] = OrderedDict()
         self._kept_counts = 0
         self._looks = Looks(now_s, _MOST_LOOKS)
@@ -96,22 +107,22 @@ class SourceMemory:
         if parts is None or await self._has_too_many(session):
             return None
         for trial in range(_TRIES):
-            known, grown_since = self._recall(parts, wanted.severities), self._grown_since  # 1
+            known, era = self._recall(parts, wanted.severities), self._era  # 1
             if trial == _TRIES - 1:
                 known = {}
-            proven = {stretch: kept.events for stretch, kept in known.items()}
-            if not trial:
-                proven = together(proven)
+            each = {stretch: kept.events for stretch, kept in known.items()}
+            proven = each if trial else together(each)
             unknown = parts.unknown(known)
             asked = source_sql.by_source(wanted, parts.pieces(unknown), [*proven, *unknown], topic)
             (row,) = await session.fetch(asked)  # 2
             self._cells = row["cells"]
             events = _events([*proven, *unknown], row)
-            is_grown = self._has_grown_since(row) and self._grown_since == grown_since
+            is_grown = self._is_of_era(row) and self._era is era
             wrong = [stretch for stretch, n in proven.items() if events[stretch] != n]
             if not known or (is_grown and not wrong):
-                self._look(parts, known, events, _Wish(wanted, topic, ()), (latest - EPOCH) // MINUTE)
-                return self._total(parts, known, row), row
+                worth = self._looks.worth(parts, each, events, (latest - EPOCH) // MINUTE)
+                self._wish(worth, _Wish(wanted, topic, ()))
+                return self._total(era if known else self._era, parts, known, row), row
             if is_grown and trial:
                 self._forget_changed(wrong, known, wanted.severities)  # 3
         return None
@@ -133,7 +144,7 @@ class SourceMemory:
             together = 1 if level is Level.HOURS else len(left)
             now, left = left[:together], left[together:]
             (row,) = await session.fetch(source_sql.of_each(wish.wanted, now))
-            if self._has_grown_since(row):
+            if self._is_of_era(row):
                 self._keep(now, wish.wanted.severities, row)
             if left and self._now_s() >= until_s:
                 self._wished = replace(wish, stretches=left)
@@ -145,16 +156,17 @@ class SourceMemory:
             self._cells = row["cells"]
         return self._cells > _MOST_CELLS
 
-    def _has_grown_since(self, row: Row) -> bool:
+    def _is_of_era(self, row: Row) -> bool:
         """Whether all that is kept grew into the state of the row; else it is forgotten."""
         since = row["drops"], row["started_us"]
-        if since == self._grown_since:
-            return True
-        self._grown_since = since
-        self._kept.clear()
-        self._kept_counts = 0
-        self._looks.forget()
-        return False
+        is_of_era = since == self._era.since and len(self._era.names) <= self._most_counts // _COUNTS_A_NAME
+        if not is_of_era:
+            self._era = _Era(since)
+            self._kept.clear()
+            self._kept_counts = 0
+            self._sums.clear()
+            self._looks.forget()
+        return is_of_era
 
     def _recall(self, parts: DividedRange, severities: tuple[int, ...]) -> dict[Stretch, _Kept]:
         """What is kept of a range, days rather than hours."""
@@ -179,50 +191,32 @@ class SourceMemory:
             self._kept.move_to_end((stretch, severities))
         return kept
 
-    def _look(
-        self, parts: DividedRange, known: _Known, events: Mapping[Stretch, int], wish: _Wish, latest_minute: int
-    ) -> None:
-        """Wishes to remember what is unknown and steady, days rather than hours."""
-        wished: list[Stretch] = []
-        for day, is_whole in parts.days():
-            if day in known:
-                continue
-            hours = list(day.parts(HOUR_MINUTES))
-            of_day = sum(known[hour].events if hour in known else events[hour] for hour in hours)
-            if is_whole and self._looks.is_steady(day, of_day, latest_minute):
-                wished.append(day)
-                continue
-            unknown = [hour for hour in hours if hour not in known]
-            wished += [hour for hour in unknown if self._looks.is_steady(hour, events[hour], latest_minute)]
-        minutes = [one for one in parts.edges if one not in known]
-        wished += [one for one in minutes if self._looks.is_steady(one, events[one], latest_minute)]
-        stretches = [stretch for stretch in wished if self._has_room(stretch)]
+    def _wish(self, worth: Iterable[Stretch], wish: _Wish) -> None:
+        unknown = (stretch for stretch in worth if (stretch, wish.wanted.severities) not in self._kept)
+        stretches = sorted(filter(self._has_room, unknown), key=lambda one: (-one.minutes, one.first))
         if stretches:
-            stretches.sort(key=lambda one: (-one.minutes, one.first))
             self._wished = replace(wish, stretches=stretches)
 
-    def _total(self, parts: DividedRange, known: _Known, row: Row) -> dict[str, int]:
-        """All of it; sources of which nothing is left are not in it."""
-        counts = self._sum({one: kept for one, kept in known.items() if one not in parts.edges})
-        _add(counts, _counts(row), 1)
+    def _total(self, era: _Era, parts: DividedRange, known: _Known, row: Row) -> SourceTotals:
+        """All of it."""
+        start = self._sum(era, {one: kept for one, kept in known.items() if one not in parts.edges})
+        cells = [(era.names.cells(row["sources"], row["counts"]), 1)]
         for stretch, is_added in parts.edges.items():
             if kept := known.get(stretch):
-                _add(counts, kept.by_source.items(), 1 if is_added else -1)
-        return {source: n for source, n in counts.items() if n > 0}
+                cells.append((kept.cells, 1 if is_added else -1))
+        return era.names.named(era.names.total(start, cells))
 
-    def _sum(self, known: _Known) -> dict[str, int]:
+    def _sum(self, era: _Era, known: _Known) -> Counts:
         """Of all of these; the last few sums are kept, since most ranges have the same days and hours as one before."""
         stretches = tuple(known)
         kept = self._sums.pop(stretches, None)
         if kept is None or any(one is not other for one, other in zip(kept.parts, known.values(), strict=True)):
-            counts: dict[str, int] = {}
-            for part in known.values():
-                _add(counts, part.by_source.items(), 1)
-            kept = _Sum(tuple(known.values()), counts)
+            total = era.names.total(np.zeros(0, np.int64), [(part.cells, 1) for part in known.values()])
+            kept = _Sum(tuple(known.values()), total)
         self._sums[stretches] = kept
         if len(self._sums) > _MOST_SUMS:
             self._sums.popitem(last=False)
-        return kept.by_source.copy()
+        return kept.total
 
     def _has_room(self, stretch: Stretch) -> bool:
         """No hour, and no few minutes, take the place of a day; and no day that of what was of use just now, or a range
@@ -235,15 +229,14 @@ class SourceMemory:
 
     def _keep(self, stretches: Sequence[Stretch], severities: tuple[int, ...], row: Row) -> None:
         """What a row says of each."""
-        found: list[dict[str, int]] = [{} for _ in stretches]
-        for place, source, n in zip(row["places"] or (), row["sources"] or (), row["counts"] or (), strict=True):
-            # One text for a source in all stretches.
-            found[place - 1][intern(source)] = n
-        events = _events(stretches, row)
-        for stretch, by_source in zip(stretches, found, strict=True):
+        places, events = np.array(row["places"] or (), np.intp), _events(stretches, row)
+        cells = self._era.names.cells(row["sources"], row["counts"])
+        for place, stretch in enumerate(stretches, 1):
+            here = places == place
             self._forget(stretch, severities)
-            self._kept[stretch, severities] = _Kept(events[stretch], by_source, self._now_s())
-            self._kept_counts += len(by_source)
+            kept = _Kept(events[stretch], Cells(cells.sources[here], cells.counts[here]), self._now_s())
+            self._kept[stretch, severities] = kept
+            self._kept_counts += len(kept.cells.counts)
         while self._kept_counts > self._most_counts:
             self._forget(*next(iter(self._kept)))
 
@@ -254,7 +247,7 @@ class SourceMemory:
 
     def _forget(self, stretch: Stretch, severities: tuple[int, ...]) -> None:
         gone = self._kept.pop((stretch, severities), None)
-        self._kept_counts -= len(gone.by_source) if gone is not None else 0
+        self._kept_counts -= len(gone.cells.counts) if gone is not None else 0
 
 
 def _divided(wanted: SearchFilter, latest: datetime) -> DividedRange | None:
@@ -269,12 +262,3 @@ def _events(stretches: Iterable[Stretch], row: Row) -> dict[Stretch, int]:
     """Of the stretches that the row was asked about."""
     hours, minutes = iter(row["hours"] or ()), iter(row["minutes"] or ())
     return {stretch: next(hours if stretch.level is Level.HOURS else minutes) for stretch in stretches}
-
-
-def _counts(row: Row) -> Iterable[tuple[str, int]]:
-    return zip(row["sources"] or (), row["counts"] or (), strict=True)
-
-
-def _add(counts: dict[str, int], by_source: Iterable[tuple[str, int]], sign: int) -> None:
-    for source, n in by_source:
-        counts[source] = counts.get(source, 0) + sign * n

@@ -18,8 +18,8 @@ _CELLS: Final = f"SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid 
 
 
 def by_source(wanted: SearchFilter, cut: Sequence[Piece], proven: Sequence[Stretch], topic: str) -> Statement:
-    """One row: `sources` and `counts`, the signed counts of these pieces, of every source that has any; and all that
-    proves of other counts that they are still so, of the same moment.
+    """One row: `sources` and `counts`, the signed counts of these pieces, to be added up, of every source that has any;
+    and all that proves of other counts that they are still so, of the same moment.
 
     `hours` and `minutes` are the numbers of events of the stretches `proven`, those counted by hours and by minutes,
     each in their order. `drops` and `started_us` are others where counts may have been lowered, by retention, or in a
@@ -84,8 +84,8 @@ def _visited(arguments: Arguments, stretches: Sequence[Stretch]) -> str:
 
 
 def _by_source(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece]) -> str:
-    """Whatever the pieces, the text is the same, if two of them are of rows: they are visited one by one, so that only
-    their partitions are opened.
+    """Rows (source, n), to be added up; a source is in it once for each level. Whatever the pieces, the text is the
+    same, if two of them are of rows: they are visited one by one, so that only their partitions are opened.
     """
     extra = narrowed(arguments, wanted)
     parts = []
@@ -95,15 +95,15 @@ def _by_source(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece])
         ends = arguments.add([piece.end for piece in of_level])
         signs = arguments.add([1 if piece.is_added else -1 for piece in of_level])
         parts.append(
-            f"SELECT found.source, w.sign * found.n AS n FROM"
+            "SELECT found.source, sum(w.sign * found.n)::bigint AS n FROM"
             f" unnest({starts}::timestamptz[], {ends}::timestamptz[], {signs}::bigint[]) AS w (a, z, sign)"
-            f" CROSS JOIN LATERAL (SELECT source, sum(n)::bigint AS n FROM {table}"
-            f" WHERE bucket >= w.a AND bucket < w.z{extra} GROUP BY source) AS found"
+            f" CROSS JOIN LATERAL (SELECT source, n FROM {table} WHERE bucket >= w.a AND bucket < w.z{extra} OFFSET 0)"
+            " AS found GROUP BY found.source"
         )
     rows = [piece for piece in cut if piece.level is Level.ROWS]
     if rows:
         parts.append(counted(arguments, wanted, rows, "source"))
-    return f"SELECT source, sum(n)::bigint AS n FROM ({' UNION ALL '.join(parts)}) AS cells GROUP BY source"
+    return " UNION ALL ".join(parts)
 
 
 def stats(wanted: SearchFilter, cut: Sequence[Piece], topic: str) -> Statement:

@@ -34,6 +34,11 @@ class Stretch(NamedTuple):
         """It, as a piece of a range."""
         return Piece(self.level, EPOCH + self.first * MINUTE, EPOCH + self.end * MINUTE)
 
+    def around(self, minutes: int) -> Stretch:
+        """The stretch of so many minutes that it is in."""
+        first = self.first - self.first % minutes
+        return Stretch(first, first + minutes)
+
     def parts(self, minutes: int) -> Iterator[Stretch]:
         """It, in stretches of so many minutes."""
         return (Stretch(first, first + minutes) for first in range(self.first, self.end, minutes))

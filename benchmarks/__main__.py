@@ -23,6 +23,7 @@ NAMES = {
     "analyst": "benchmarks.analyst_run",
     "page": "benchmarks.page_run",
     "exports": "benchmarks.export_run",
+    "tail": "benchmarks.tail_run",
     "connections": "benchmarks.connections",
 }
 VERSIONS = ("aiokafka", "asyncpg", "fastapi", "faust-streaming", "msgspec", "orjson", "redis", "uvicorn", "uvloop")

@@ -31,8 +31,7 @@ GRACE_S: Final = 1.0
 _WAIT_S: Final = 5.0
 # The process's own looks are short, so waiting long for one of their connections says that they got no answer.
 _OWN_WAIT_S: Final = 1.0
-_BEGIN: Final = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-_COMMIT: Final = Statement("COMMIT")
+_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _TROUBLE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -55,13 +54,18 @@ class PlanningConnection(asyncpg.Connection):
     async def plan_once(self, is_wanted: bool) -> None:
         """From now on; a way there and back only where it was otherwise."""
         if is_wanted != self.plans_once:
-            await self.execute(f"SET plan_cache_mode = force_{'generic' if is_wanted else 'custom'}_plan")
+            await self.execute(_plan_mode(is_wanted))
             self.plans_once = is_wanted
 
+    async def begin(self, statement_s: float | None) -> None:
+        """A transaction, with the bound of its statements and plans made anew: each way there and back counts."""
+        bound = [] if statement_s is None else [f"SET LOCAL statement_timeout = {max(round(statement_s * 1000), 1)}"]
+        await self.execute("; ".join([_BEGIN, *bound, *([_plan_mode(False)] if self.plans_once else [])]))
+        self.plans_once = False
 
-def _begin(statement_s: float) -> Statement:
-    """With the bound in the same message: each way there and back counts."""
-    return Statement(f"{_BEGIN.text}; SET LOCAL statement_timeout = {max(round(statement_s * 1000), 1)}")
+
+def _plan_mode(is_once: bool) -> str:
+    return f"SET plan_cache_mode = force_{'generic' if is_once else 'custom'}_plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,12 @@ class PostgresSnapshot:
         # The proxy hands on what it has not itself.
         self._connection = cast(PlanningConnection, connection)
         self.was_answered = False
+        self.is_in_transaction = False
+
+    async def begin(self, statement_s: float | None) -> None:
+        """From here on all statements see the same state."""
+        await self._connection.begin(statement_s)
+        self.is_in_transaction = self.was_answered = True
 
     async def fetch(self, statement: Statement) -> Sequence[Any]:
         """The rows of one statement, by column name."""
@@ -110,6 +120,7 @@ class PostgresSessions:
         self._limits = limits
         self._turns = asyncio.Semaphore(limits.connections)
         self._expiring: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def deadline_s(self) -> float:
@@ -124,9 +135,8 @@ class PostgresSessions:
         `statement_s` each of the statements.
         """
         async with self.session(within_s) as session:
-            await session.execute(_BEGIN if statement_s is None else _begin(statement_s))
+            await session.begin(statement_s)
             yield session
-            await session.execute(_COMMIT)
 
     @contextlib.asynccontextmanager
     async def session(self, within_s: float | None = None) -> AsyncIterator[PostgresSnapshot]:
@@ -135,21 +145,47 @@ class PostgresSessions:
         latest_s = None if within_s is None else now_s() + within_s
         await self._have_turn(now_s() + min(self._limits.wait_s, within_s or self._limits.wait_s))
         session: PostgresSnapshot | None = None
+        is_ending = False
         try:
             async with asyncio.timeout_at(latest_s or now_s() + self.deadline_s):
                 connection = await self._pool.acquire()
                 session = PostgresSnapshot(connection)
                 try:
                     yield session
+                    is_ending = session.is_in_transaction
                 except BaseException:
                     connection.terminate()
                     raise
                 finally:
-                    await self._pool.release(connection)
+                    if not is_ending:
+                        await self._pool.release(connection)
+            if is_ending:
+                self._end(connection)
         except _TROUBLE as error:
             raise self._translated(error, session) from error
         finally:
-            self._turns.release()
+            if not is_ending:
+                self._turns.release()
+
+    def _end(self, connection: Connection) -> None:
+        """Ends its transaction and gives it back. What was read was read: nobody waits for that way there and back."""
+        ending = asyncio.create_task(self._commit(connection))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _commit(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await connection.execute("COMMIT")
+        except BaseException as error:
+            connection.terminate()
+            if not isinstance(error, _TROUBLE):
+                raise
+        finally:
+            try:
+                await self._pool.release(connection)
+            finally:
+                self._turns.release()
 
     async def _have_turn(self, latest_s: float) -> None:
         """Waits outside the pool: a wait for others must not look like a PostgreSQL that is silent."""

@@ -20,11 +20,13 @@ class ScriptedPool:
         self.asked: list[str] = []
         self.expired = 0
         self.terminated = 0
+        self.released = 0
 
     async def acquire(self) -> ScriptedPool:
         return self
 
-    async def release(self, connection: object) -> None: ...
+    async def release(self, connection: object) -> None:  # noqa: ARG002 - the pool's name
+        self.released += 1
 
     async def expire_connections(self) -> None:
         self.expired += 1
@@ -37,6 +39,9 @@ class ScriptedPool:
         return await self.answers(text)
 
     async def plan_once(self, is_wanted: bool) -> None: ...
+
+    async def begin(self, statement_s: float | None) -> None:  # noqa: ARG002 - the connection's name
+        await self.fetch("BEGIN")
 
     async def execute(self, text: str, *arguments: object) -> None:
         await self.fetch(text, *arguments)

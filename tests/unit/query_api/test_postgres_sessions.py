@@ -89,3 +89,41 @@ async def test_our_own_mistake_stays_one() -> None:
     with pytest.raises(asyncpg.PostgresSyntaxError):
         async with sessions_over(failing(asyncpg.PostgresSyntaxError("?"))).snapshot() as snapshot:
             await snapshot.fetch(LOOK)
+
+
+async def test_nobody_waits_for_the_end_of_a_snapshot_but_who_needs_its_connection() -> None:
+    may_end = asyncio.Event()
+
+    async def ending_late(text: str) -> Sequence[Row]:
+        if text == "COMMIT":
+            await may_end.wait()
+        return ()
+
+    pool = ScriptedPool(ending_late)
+    sessions = sessions_over(pool)
+    async with sessions.snapshot() as snapshot:
+        await snapshot.fetch(LOOK)
+    await asyncio.sleep(0)
+    assert (pool.asked, pool.released) == (["BEGIN", LOOK.text, "COMMIT"], 0)
+    with pytest.raises(StoreBusyError):
+        async with sessions.session():
+            pass
+    may_end.set()
+    async with sessions.session() as again:
+        await again.fetch(LOOK)
+    assert (pool.released, pool.terminated) == (2, 0)
+
+
+async def test_a_snapshot_that_cannot_be_ended_was_read_all_the_same_and_its_connection_is_given_up() -> None:
+    async def lost_at_the_end(text: str) -> Sequence[Row]:
+        if text == "COMMIT":
+            raise ConnectionResetError
+        return ()
+
+    pool = ScriptedPool(lost_at_the_end)
+    sessions = sessions_over(pool)
+    async with sessions.snapshot() as snapshot:
+        assert await snapshot.fetch(LOOK) == ()
+    async with sessions.session() as again:
+        await again.fetch(LOOK)
+    assert (pool.released, pool.terminated) == (2, 1)

@@ -26,8 +26,8 @@ from query_api.kafka_lag import KafkaLog
 from query_api.lag_metrics import LagCollector
 from query_api.lag_monitor import Clocks, LagMonitor
 from query_api.page_cache import CachePolicy, PageCache
+from query_api.postgres_pools import connections, export_sessions
 from query_api.postgres_reader import ROLE, PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections, export_sessions
 from query_api.receipts.record_lookup import RecordLookup
 from query_api.receipts.service import Receipts
 from query_api.receipts.store import PostgresReceipts

@@ -26,7 +26,7 @@ from query_api.filter_language.expressions import Attribute
 from query_api.page_scan import CountScan, PageScan
 from query_api.page_search import PageSearch, event_of, find_newest, find_page, stored_until_of
 from query_api.positions import StoredUntil
-from query_api.postgres_sessions import Connections
+from query_api.postgres_pools import Connections
 from query_api.reading import (
     Counts,
     EventContext,

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from query_api.kafka_lag import KafkaLog
 from query_api.lag_monitor import Clocks, LagMonitor, LagReport
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from threatlog.process.settings import Settings
 
 _STATEMENT_TIMEOUT_S: Final = 3.0

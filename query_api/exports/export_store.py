@@ -16,6 +16,7 @@ from query_api.exports.span import Place
 from query_api.page_search import stored_until_of
 from query_api.postgres_sessions import PostgresSessions, PostgresSnapshot
 from query_api.search import SearchFilter
+from query_api.source_names import named
 from query_api.statement import Statement
 from query_api.timeline import pieces
 
@@ -40,8 +41,8 @@ class ExportStore:
 
     async def create(self, identifier: str, request: ExportRequest, caller: str) -> None:
         """Remembers an export, and forgets old ones."""
-        wanted: SearchFilter = request.filter.of_counts()
         async with self._sessions.snapshot() as snapshot:
+            wanted: SearchFilter = (await named(snapshot, request.filter)).of_counts()
             (row,) = await snapshot.fetch(sql.total(wanted, pieces(wanted.start, wanted.end), self._topic))
         until = _encode({str(partition): us for partition, us in stored_until_of(row).items()}).decode()
         members = _encode(request.members).decode()

@@ -12,6 +12,7 @@ from query_api.exports.span import Place, Span
 from query_api.scan_windows import ScanWindows, Stretch
 from query_api.search import SearchFilter
 from query_api.snapshot import Row, Snapshot
+from query_api.source_names import named
 from query_api.timeline import HOUR, Window
 
 _FIRST_ROWS: Final = 2_000
@@ -57,11 +58,11 @@ class Walk:
     async def slice(self, snapshot: Snapshot, span: Span, room_bytes: int) -> Slice:
         """The first events of a span, in one snapshot.
 
-        1. A filter that leaves something out may find nothing in days: counts and filters of words say where to look.
-           Without one the first rows are at hand.
+        1. A filter that leaves something out may find nothing in days: counts and filters of words say where to look,
+           for the sources that it can mean by now. Without one the first rows are at hand.
         2. The slice ends with the last of these windows; or before, where it is full.
         """
-        wanted = self._request.filter
+        wanted = await named(snapshot, self._request.filter)
         ahead = _Ahead([span.window], None)
         if wanted.is_narrowed:
             ahead = await (self._before if span.newest_first else self._after)(snapshot, wanted, span)  # 1

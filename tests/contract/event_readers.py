@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from ingest_gateway.contract import unix_us
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.reading import EventPage, EventReader, LoggedEvent
 from tests.conftest import MakeStack
 from tests.fakes.memory_reader import MemoryReader

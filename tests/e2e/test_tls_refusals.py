@@ -20,7 +20,7 @@ from ingest_gateway.publishing import PublishUnavailableError
 from loadgen.kafka_login import KafkaLogin
 from loadgen.kafka_sender import KafkaSender
 from loadgen.outcome import TargetUnreachableError
-from query_api import postgres_sessions, reading, redis_reader
+from query_api import postgres_pools, reading, redis_reader
 from query_api.kafka_consumer import KafkaUnavailableError
 from query_api.kafka_lag import KafkaLog
 from query_api.statement import Statement
@@ -110,7 +110,7 @@ async def worker_store(settings: Settings) -> str | None:
 
 async def query_store(settings: Settings) -> str | None:
     """The query API's pools."""
-    pools = await postgres_sessions.connections(settings.postgres, 3.0)
+    pools = await postgres_pools.connections(settings.postgres, 3.0)
     try:
         async with pools.queries.session() as session:
             await session.fetch(Statement("SELECT 1"))

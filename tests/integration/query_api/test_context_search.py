@@ -14,8 +14,9 @@ import pytest
 
 from query_api.context_search import FoundSide, Pace, find_side
 from query_api.context_sql import Side
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import PostgresSnapshot, connections, open_pool
+from query_api.postgres_sessions import PostgresSnapshot, open_pool
 from query_api.reading import LoggedEvent
 from query_api.scan import ScanPolicy
 from query_api.source_indexed import SourceIndexed

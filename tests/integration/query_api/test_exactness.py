@@ -18,8 +18,9 @@ import pytest
 
 from ingest_gateway.contract import EARLIEST, SEVERITIES
 from query_api.page_search import PageSearch, find_page
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import PostgresSnapshot, connections, open_pool
+from query_api.postgres_sessions import PostgresSnapshot, open_pool
 from query_api.reading import LoggedEvent
 from query_api.search import Cursor, PageRequest, SearchFilter
 from query_api.source_indexed import SourceIndexed

@@ -19,7 +19,7 @@ from query_api.attribute_names import MOST_NAMES
 from query_api.fields import FacetsRequest, FieldsRequest
 from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.parse import parse
-from query_api.postgres_sessions import connections
+from query_api.postgres_pools import connections
 from query_api.search import SearchFilter
 from query_api.timeline import MINUTE, Window
 from tests.fakes.memory_reader import MemoryReader

@@ -21,8 +21,8 @@ from query_api.filter_language.expressions import Attribute
 from query_api.filter_language.matching import Candidate, attributes_of, matches
 from query_api.filter_language.parse import parse
 from query_api.pagination import decode_cursor, encode_cursor
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.reading import EventPage, LoggedEvent, QueryTimeoutError
 from query_api.scan import ScanPolicy
 from query_api.search import Cursor, PageRequest, SearchFilter

@@ -24,8 +24,8 @@ import zstandard
 
 from ingest_gateway.contract import unix_us
 from query_api.filter_language.parse import parse
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.reading import LoggedEvent
 from query_api.scan import ScanPolicy
 from query_api.search import SearchFilter

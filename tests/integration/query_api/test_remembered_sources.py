@@ -13,8 +13,8 @@ import pytest
 
 from ingest_gateway.contract import SEVERITIES
 from query_api.aggregation import TopRequest
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.scan import DEFAULT_POLICY
 from query_api.search import SearchFilter
 from stream_app.postgres_store import PostgresStore

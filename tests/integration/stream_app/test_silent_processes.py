@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.reading import ProcessFigures
 from stream_app import statements as sql
 from stream_app.contract import STORED_EVENTS, STORED_PER_SECOND

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from query_api.filter_language.parse import parse
+from query_api.postgres_pools import connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import connections
 from query_api.search import PageRequest, SearchFilter
 from stream_app.contract.word_filters import unpacked_bounds
 from stream_app.filter_building import FilterBuilding

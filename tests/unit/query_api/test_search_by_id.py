@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from query_api.postgres_pools import Connections
 from query_api.postgres_reader import PostgresReader, ReaderMemory
-from query_api.postgres_sessions import Connections
 from query_api.reading import ProcessFigures
 from tests.unit.query_api.builders import Clock, moment
 from tests.unit.query_api.scripted_pool import Row, ScriptedPool, sessions_over

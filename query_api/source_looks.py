@@ -38,8 +38,8 @@ class Looks:
     ) -> list[Stretch]:
         """What of a range is worth being remembered, by the events of its stretches: those known, and those asked for.
 
-        Days, or their hours where a day is not steady; all fives of minutes of an hour in which one was asked for,
-        since the edges of the next ranges are likely to be near; and single minutes that are asked for again.
+        Days, or their hours where a day is not steady; and all minutes of an hour in which one was asked for, with the
+        fives of them, since the edges of the next ranges are likely to be near.
         """
         found: dict[Stretch, None] = {}
         for day, is_whole in parts.days():
@@ -48,11 +48,10 @@ class Looks:
         for stretch in parts.edges:
             if stretch in known:
                 continue
-            is_again = self._note(stretch, events[stretch])
-            if stretch.minutes == FIVE_MINUTES and self._is_steady(stretch, latest_minute):
-                found |= dict.fromkeys(stretch.around(HOUR_MINUTES).parts(FIVE_MINUTES))
-            elif is_again:
-                found[stretch] = None
+            self._note(stretch, events[stretch])
+            if self._is_steady(stretch, latest_minute):
+                hour = stretch.around(HOUR_MINUTES)
+                found |= dict.fromkeys((*hour.parts(FIVE_MINUTES), *hour.parts(1)))
         return [stretch for stretch in found if self._is_steady(stretch, latest_minute)]
 
     def _of_day(
@@ -67,8 +66,8 @@ class Looks:
             self._note(hour, events[hour])
         return hours
 
-    def _note(self, stretch: Stretch, events: int) -> bool:
-        """For the next look. Whether it was looked at before."""
+    def _note(self, stretch: Stretch, events: int) -> None:
+        """For the next look."""
         before = self._seen.pop(stretch, None)
         changed_s = None if before is None else before.changed_s
         if before is not None and before.events != events:
@@ -76,7 +75,6 @@ class Looks:
         self._seen[stretch] = _Seen(events, changed_s)
         if len(self._seen) > self._most:
             self._seen.popitem(last=False)
-        return before is not None
 
     def _is_steady(self, stretch: Stretch, latest_minute: int) -> bool:
         """Whether it is taken to stay as it is."""

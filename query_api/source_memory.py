@@ -16,7 +16,7 @@ from query_api.filter_language.expressions import EVERYTHING
 from query_api.search import SearchFilter
 from query_api.snapshot import Row, Snapshot
 from query_api.source_looks import Looks
-from query_api.source_stretches import DAY_MINUTES, HOUR_MINUTES, DividedRange, Stretch, divided, together
+from query_api.source_stretches import DAY_MINUTES, FIVE_MINUTES, HOUR_MINUTES, DividedRange, Stretch, divided, together
 from query_api.source_totals import Cells, Counts, SourceNames, SourceTotals
 from query_api.timeline import MINUTE, Level, alike_pieces
 
@@ -36,6 +36,10 @@ _TRIES: Final = 4
 _USED_FOR_S: Final = 60.0
 # After this long a statement of `learn` is the last one.
 _LEARN_S: Final = 0.02
+# So many stretches of minutes are learned by one statement. Single minutes are, where there are few severities of
+# sources: an hour has 60 of them.
+_MINUTES_AT_ONCE: Final = 8
+_FEW_CELLS: Final = 10_000
 # How many events each source has, and a row with how far all is stored.
 Counted = tuple[SourceTotals, Row]
 
@@ -133,16 +137,15 @@ class SourceMemory:
         return self._wished is not None
 
     async def learn(self, session: Snapshot) -> None:
-        """Remembers what does not change all the time: one day or hour of the wish at least, the longest first, and
-        more while there is time; all minutes at once. Nobody waits for it.
+        """Remembers what is wished for: one day or hour at least, or some minutes, the longest first, and more while
+        there is time. Nobody waits for it.
         """
         wish, self._wished = self._wished, None
         until_s = self._now_s() + _LEARN_S
         left = wish.stretches if wish is not None else ()
         while wish is not None and left and self._has_room(left[0]):
-            level = left[0].level
-            together = 1 if level is Level.HOURS else len(left)
-            now, left = left[:together], left[together:]
+            number = 1 if left[0].level is Level.HOURS else _MINUTES_AT_ONCE
+            now, left = left[:number], left[number:]
             (row,) = await session.fetch(source_sql.of_each(wish.wanted, now))
             if self._is_of_era(row):
                 self._keep(now, wish.wanted.severities, row)
@@ -192,7 +195,9 @@ class SourceMemory:
         return kept
 
     def _wish(self, worth: Iterable[Stretch], wish: _Wish) -> None:
-        unknown = (stretch for stretch in worth if (stretch, wish.wanted.severities) not in self._kept)
+        least = 1 if self._cells <= _FEW_CELLS else FIVE_MINUTES
+        wanted = (stretch for stretch in worth if stretch.minutes >= least)
+        unknown = (stretch for stretch in wanted if (stretch, wish.wanted.severities) not in self._kept)
         stretches = sorted(filter(self._has_room, unknown), key=lambda one: (-one.minutes, one.first))
         if stretches:
             self._wished = replace(wish, stretches=stretches)

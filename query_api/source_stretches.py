@@ -101,7 +101,9 @@ def _minutes(edge: Stretch) -> Iterator[Stretch]:
 
 
 def together(numbers: Mapping[Stretch, int]) -> dict[Stretch, int]:
-    """Those that follow on each other as one, with the sum of their numbers."""
+    """Those that follow on each other as one, with the sum of their numbers. An edge is shorter than an hour, so
+    minutes stay what is counted by minutes.
+    """
     joined: dict[Stretch, int] = {}
     last: Stretch | None = None
     for stretch, n in numbers.items():

@@ -67,20 +67,21 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         self.answered_early = self.more_body
         closes = self.answered_early or not self.keep_alive
-        replaced = [name for name, _ in headers if name in REPLACEABLE]
-        of_every_answer = without(self.of_every_answer, replaced) if replaced else self.of_every_answer
+        of_every_answer = self.of_every_answer
         for name, value in headers:
             if name == b"content-length":
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
+            elif name in REPLACEABLE:
+                of_every_answer = without(of_every_answer, name)
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = closes = False  # the header is there already
-            elif name == b"content-type" and value == _EVENT_STREAM:
+            elif value == _EVENT_STREAM:
                 _notice_who_vanished(self.transport)
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
-            self.chunked_encoding = True
-        if self.answered_early:
-            self.keep_alive = True  # the close of uvicorn's own would come too soon
+        has_body = self.scope["method"] != "HEAD" and status not in (204, 304)
+        self.chunked_encoding = has_body if self.chunked_encoding is None else self.chunked_encoding
+        # With `answered_early`, the close of uvicorn's own would come too soon.
+        self.keep_alive = self.keep_alive or self.answered_early
         chunked = bool(self.chunked_encoding)
         self.transport.write(answer_head(status, of_every_answer, own, closes=closes, chunked=chunked))
 

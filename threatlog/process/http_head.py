@@ -34,7 +34,6 @@ def answer_head(status: int, of_every_answer: bytes, own: bytes, *, closes: bool
     return b"".join((STATUS_LINE[status], of_every_answer, own, close, encoding, b"\r\n"))
 
 
-def without(lines: bytes, names: Iterable[bytes]) -> bytes:
-    """The header lines but those of these names, in lower case."""
-    left_out = tuple(name + b":" for name in names)
-    return b"".join(line for line in lines.splitlines(keepends=True) if not line.startswith(left_out))
+def without(lines: bytes, name: bytes) -> bytes:
+    """The header lines but those of this name, in lower case."""
+    return b"".join(line for line in lines.splitlines(keepends=True) if not line.startswith(name + b":"))

@@ -24,6 +24,8 @@ UNMATCHED_ROUTE: Final = "unmatched"
 NO_ANSWER: Final = 499
 # Where the protocol leaves in a request's scope the status that it answered itself.
 REFUSED_STATUS: Final = "threatlog.refused_status"
+# In a request's scope once its answer has begun.
+HAS_BEGUN: Final = "threatlog.has_begun"
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 
@@ -66,9 +68,12 @@ class HttpMetrics:
 
         async def noting_send(message: Message) -> None:
             nonlocal status
-            await send(message)
             if message["type"] == "http.response.start":
+                scope[HAS_BEGUN] = True
+                await send(message)
                 status = message["status"]
+            else:
+                await send(message)
 
         self._in_flight += 1
         started = self._clock()

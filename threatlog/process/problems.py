@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from threatlog.process.http_metrics import AsgiApp, Message, Receive, Scope, Send
+from threatlog.process.http_metrics import HAS_BEGUN, AsgiApp, Receive, Scope, Send
 
 CONTENT_TYPE = "application/problem+json"
 RETRYABLE_STATUS = frozenset({408, 429, 502, 503, 504})
@@ -72,25 +72,20 @@ def described_problem(description: str) -> dict[str, Any]:
 
 
 class AnswerWhenCancelled:
-    """ASGI middleware: a request that is cut off by the stop gets a problem document, not uvicorn's plain 500."""
+    """ASGI middleware, inside HttpMetrics: a request that is cut off by the stop gets a problem document, not uvicorn's
+    plain 500.
+    """
 
     def __init__(self, app: AsgiApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes one request on."""
-        has_begun = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, noting_send)
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
             # What has begun cannot be answered otherwise; the connection is closed.
-            if has_begun or scope["type"] != "http":
+            if HAS_BEGUN in scope or scope["type"] != "http":
                 raise
             problem = Problem(503, "stopping", "this process is stopping; what was sent may have been stored or not")
             await problem.response()(scope, receive, send)

@@ -217,28 +217,29 @@ async def test_what_is_filling_is_not_remembered_though_nothing_came_between_two
         assert asked == set(range(33 * 60, 34 * 60))
 
 
-async def test_minutes_at_the_edges_are_remembered_too() -> None:
-    database = Counted(Counter({(minute, "a"): 1 for minute in range(0, 300, 2)}))
+async def test_all_minutes_of_an_hour_are_learned_when_an_edge_is_in_it() -> None:
+    database = Counted(Counter({(minute, "a"): 1 for minute in range(0, 600, 2)}))
     memory = SourceMemory(Time())
-    for first, last in ((32, 266), (33, 268), (32, 268), (33, 266), (31, 268)):
-        database.asked.clear()
+    assert await ask(memory, database, 63, 326) == database.by_source(63, 326)
+    # Fives, then single ones, of both hours.
+    learned = [stretch for asked in database.asked[1:] for stretch in asked]
+    hours = 60, 300
+    fives = [(first, first + 5) for hour in hours for first in range(hour, hour + 60, 5)]
+    single = [(minute, minute + 1) for hour in hours for minute in range(hour, hour + 60)]
+    assert [one for one in learned if one[1] - one[0] < 60] == [*fives, *single]
+    database.asked.clear()
+    for first, last in ((61, 329), (89, 311), (90, 330)):
         assert await ask(memory, database, first, last) == database.by_source(first, last)
-    # Only a minute that no range had before; it is learned when it is asked for again.
-    assert database.asked == [[(31, 32)]]
+    assert [asked for asked in database.asked if asked] == []
+
+
+async def test_where_sources_are_many_only_fives_of_minutes_are_learned() -> None:
+    database = Counted(Counter({(minute, "a"): 1 for minute in range(0, 600, 2)}), number_of_cells=10_001)
+    memory = SourceMemory(Time())
     for _ in range(2):
         database.asked.clear()
-        assert await ask(memory, database, 31, 268) == database.by_source(31, 268)
-    assert database.asked == [[]]
-
-
-async def test_the_minutes_around_an_edge_are_learned_with_it() -> None:
-    database = Counted(Counter({(minute, "a"): 1 for minute in range(600)}))
-    memory = SourceMemory(Time())
-    assert await ask(memory, database, 65, 300) == {"a": 235}
-    database.asked.clear()
-    for first in (70, 80, 85):
-        assert await ask(memory, database, first, 300) == {"a": 300 - first}
-    assert [asked for asked in database.asked if asked] == []
+        assert await ask(memory, database, 63, 326) == database.by_source(63, 326)
+    assert database.asked == [[(325, 326), (60, 63)]]
 
 
 async def test_learning_ends_when_its_time_is_over_and_goes_on_later() -> None:

@@ -63,6 +63,8 @@ class LagMonitor:
         self._ends: PartitionEnds | None = None
         self._positions: Sequence[StoredPosition] = ()
         self._positions_at: datetime | None = None
+        # How many events lie between an answer of Kafka and one of PostgreSQL.
+        self._behind: tuple[PartitionEnds, Sequence[StoredPosition], int] | None = None
         self._oldest: dict[int, OldestUnstored] = {}
         self._samples: deque[Sample] = deque()
         self._trouble: dict[str, str] = {}
@@ -153,8 +155,11 @@ class LagMonitor:
         """The one line about lag that stands in every answer."""
         if self._ends is None or self._positions_at is None:
             return UNKNOWN_LAG
-        entries = partition_lags(self._ends, self._positions, {}, When(self._ends.as_of, 0.0))
-        return Lag(sum(entry.lag for entry in entries), self._as_of(), self._is_stale())
+        # It changes with each look, and stands in each answer.
+        if self._behind is None or self._behind[0] is not self._ends or self._behind[1] is not self._positions:
+            entries = partition_lags(self._ends, self._positions, {}, When(self._ends.as_of, 0.0))
+            self._behind = self._ends, self._positions, sum(entry.lag for entry in entries)
+        return Lag(self._behind[2], self._as_of(), self._is_stale())
 
     def report(self) -> LagReport:
         """Everything that is known."""

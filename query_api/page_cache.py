@@ -101,10 +101,9 @@ class PageCache:
         if not self._policy.enabled:
             self._figures.cache_answered("bypass")
             return Answer((await make()).body, None)
-        kept = self._memory.get(key, self._now_s())
+        kept = self.kept(key)
         if kept is not None:
-            self._figures.cache_answered("hit")
-            return self._aged(kept.body, kept.snapshot_s)
+            return kept
         shared = self._flights.join(key, min(self._policy.ttl_s, self._policy.open_range_ttl_s))
         if shared is not None:
             found = await shared
@@ -112,6 +111,14 @@ class PageCache:
             return self._aged(found.body, found.snapshot_s)
         found = await self._flights.begin(key, self._kept_or_made(key, make, is_costly))
         return Answer(found.body, None) if found.is_new else self._aged(found.body, found.snapshot_s)
+
+    def kept(self, key: str) -> Answer | None:
+        """The answer, if it is in the memory of this process and young enough."""
+        kept = self._memory.get(key, self._now_s())
+        if kept is None or not self._policy.enabled:
+            return None
+        self._figures.cache_answered("hit")
+        return self._aged(kept.body, kept.snapshot_s)
 
     def _aged(self, body: bytes, snapshot_s: float) -> Answer:
         return Answer(body, max(self._now_s() - snapshot_s, 0.0))

@@ -15,6 +15,7 @@ from query_api import answers
 from query_api.aggregation import HistogramRequest, TopRequest
 from query_api.aggregation_answers import histogram_body, top_body
 from query_api.completeness import Completeness, Lag
+from query_api.departure import AtOnce
 from query_api.fields import FacetsRequest, FieldsRequest
 from query_api.fields_answers import facets_body, fields_body, fields_with_prefix
 from query_api.fields_parameters import FieldsQuestion
@@ -54,7 +55,7 @@ class QueryService:
     rows_given: Callable[[int], None]
     budget_s: float = DEFAULT_POLICY.budget_s
 
-    async def page(self, request: PageRequest) -> bytes:
+    def page(self, request: PageRequest) -> Awaitable[bytes]:
         """One page of a range."""
 
         async def make() -> Made:
@@ -64,9 +65,9 @@ class QueryService:
             body = answers.page_body(request, page, complete)
             return Made(body, _is_closed(complete, request.filter.end))
 
-        return await self._answered("page", request, make, is_costly=request.filter.reads_events)
+        return self._answered("page", request, make, is_costly=request.filter.reads_events)
 
-    async def stats(self, wanted: SearchFilter) -> bytes:
+    def stats(self, wanted: SearchFilter) -> Awaitable[bytes]:
         """Counts of a range."""
 
         async def make() -> Made:
@@ -75,9 +76,9 @@ class QueryService:
             body = answers.stats_body(wanted, counts, complete)
             return Made(body, _is_closed(complete, wanted.end))
 
-        return await self._answered("stats", wanted, make, is_costly=wanted.reads_events)
+        return self._answered("stats", wanted, make, is_costly=wanted.reads_events)
 
-    async def histogram(self, request: HistogramRequest) -> bytes:
+    def histogram(self, request: HistogramRequest) -> Awaitable[bytes]:
         """Counts over time."""
 
         async def make() -> Made:
@@ -86,9 +87,9 @@ class QueryService:
             body = histogram_body(request, histogram, complete)
             return Made(body, _is_closed(complete, request.filter.end))
 
-        return await self._answered("histogram", request, make, is_costly=request.filter.reads_events)
+        return self._answered("histogram", request, make, is_costly=request.filter.reads_events)
 
-    async def top(self, request: TopRequest) -> bytes:
+    def top(self, request: TopRequest) -> Awaitable[bytes]:
         """The most frequent values of a field."""
 
         async def make() -> Made:
@@ -97,7 +98,7 @@ class QueryService:
             return Made(top_body(request, found, complete), _is_closed(complete, request.filter.end))
 
         is_costly = request.filter.reads_events or isinstance(request.field, Attribute)
-        return await self._answered("top", request, make, is_costly=is_costly)
+        return self._answered("top", request, make, is_costly=is_costly)
 
     async def fields(self, question: FieldsQuestion) -> bytes:
         """The fields of events. All of them are kept, so that whoever types a name has them searched once."""
@@ -112,7 +113,7 @@ class QueryService:
         body = fields_with_prefix(answer.body, question.prefix, question.limit)
         return answers.marked(replace(answer, body=body), self.lag.lag())
 
-    async def facets(self, request: FacetsRequest) -> bytes:
+    def facets(self, request: FacetsRequest) -> Awaitable[bytes]:
         """The most frequent values of several fields."""
 
         async def make() -> Made:
@@ -120,14 +121,18 @@ class QueryService:
             complete = self.lag.completeness(found.stored_until_us)
             return Made(facets_body(request, found, complete), _is_closed(complete, request.filter.end))
 
-        return await self._answered("facets", request, make, is_costly=True)
+        return self._answered("facets", request, make, is_costly=True)
 
-    async def _answered(
+    def _answered(
         self, kind: str, question: _Question, make: Callable[[], Awaitable[Made]], *, is_costly: bool
-    ) -> bytes:
+    ) -> Awaitable[bytes]:
         """What is kept, or made now; costly is what looks at events, not at their counts."""
-        answer = await self.cache.answer(_key(kind, question), make, is_costly=is_costly)
-        return answers.marked(answer, self.lag.lag())
+        key = _key(kind, question)
+        kept = self.cache.kept(key)
+        return self._made(key, make, is_costly) if kept is None else AtOnce(answers.marked(kept, self.lag.lag()))
+
+    async def _made(self, key: str, make: Callable[[], Awaitable[Made]], is_costly: bool) -> bytes:
+        return answers.marked(await self.cache.answer(key, make, is_costly=is_costly), self.lag.lag())
 
     async def explain(self, wanted: SearchFilter) -> bytes:
         """How a filter is understood, and what answering it costs."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from query_api.departure import GoneError, until_gone
+from query_api.departure import AtOnce, GoneError, until_gone
 
 Messages = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -69,3 +69,11 @@ async def test_who_has_gone_ends_it() -> None:
         await until_gone(asked(leaving), endless(), after_s=0.0)
     async with asyncio.timeout(5):
         await ended.wait()
+
+
+async def test_what_is_there_already_is_given_without_a_look_at_the_connection() -> None:
+    async def never() -> dict[str, Any]:
+        raise AssertionError("nobody is to look")
+
+    assert await until_gone(asked(never), AtOnce(b"here"), after_s=0.0) == b"here"
+    assert await AtOnce(b"here") == b"here"

@@ -42,9 +42,10 @@ class Looks:
         fives of them, since the edges of the next ranges are likely to be near.
         """
         found: dict[Stretch, None] = {}
+        of_hours = {**known, **events}
         for day, is_whole in parts.days():
             if day not in known:
-                found |= dict.fromkeys(self._of_day(day, is_whole, {**known, **events}, latest_minute))
+                found |= dict.fromkeys(self._of_day(day, is_whole, of_hours, latest_minute))
         for stretch in parts.edges:
             if stretch in known:
                 continue

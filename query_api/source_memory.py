@@ -75,7 +75,6 @@ class _Wish:
     """Stretches that could be remembered, of the severities of a filter."""
 
     wanted: SearchFilter
-    topic: str
     stretches: Sequence[Stretch]
 
 
@@ -111,9 +110,8 @@ class SourceMemory:
         if parts is None or await self._has_too_many(session):
             return None
         for trial in range(_TRIES):
-            known, era = self._recall(parts, wanted.severities), self._era  # 1
-            if trial == _TRIES - 1:
-                known = {}
+            is_last, era = trial == _TRIES - 1, self._era
+            known = {} if is_last else self._recall(parts, wanted.severities)  # 1
             each = {stretch: kept.events for stretch, kept in known.items()}
             proven = each if trial else together(each)
             unknown = parts.unknown(known)
@@ -124,9 +122,8 @@ class SourceMemory:
             is_grown = self._is_of_era(row) and self._era is era
             wrong = [stretch for stretch, n in proven.items() if events[stretch] != n]
             if not known or (is_grown and not wrong):
-                worth = self._looks.worth(parts, each, events, (latest - EPOCH) // MINUTE)
-                self._wish(worth, _Wish(wanted, topic, ()))
-                return self._total(era if known else self._era, parts, known, row), row
+                self._wish(self._looks.worth(parts, each, events, (latest - EPOCH) // MINUTE), wanted)
+                return self._total(parts, known, row), row
             if is_grown and trial:
                 self._forget_changed(wrong, known, wanted.severities)  # 3
         return None
@@ -194,29 +191,30 @@ class SourceMemory:
             self._kept.move_to_end((stretch, severities))
         return kept
 
-    def _wish(self, worth: Iterable[Stretch], wish: _Wish) -> None:
+    def _wish(self, worth: Iterable[Stretch], wanted: SearchFilter) -> None:
         least = 1 if self._cells <= _FEW_CELLS else FIVE_MINUTES
-        wanted = (stretch for stretch in worth if stretch.minutes >= least)
-        unknown = (stretch for stretch in wanted if (stretch, wish.wanted.severities) not in self._kept)
+        long_enough = (stretch for stretch in worth if stretch.minutes >= least)
+        unknown = (stretch for stretch in long_enough if (stretch, wanted.severities) not in self._kept)
         stretches = sorted(filter(self._has_room, unknown), key=lambda one: (-one.minutes, one.first))
         if stretches:
-            self._wished = replace(wish, stretches=stretches)
+            self._wished = _Wish(wanted, stretches)
 
-    def _total(self, era: _Era, parts: DividedRange, known: _Known, row: Row) -> SourceTotals:
+    def _total(self, parts: DividedRange, known: _Known, row: Row) -> SourceTotals:
         """All of it."""
-        start = self._sum(era, {one: kept for one, kept in known.items() if one not in parts.edges})
-        cells = [(era.names.cells(row["sources"], row["counts"]), 1)]
+        names = self._era.names
+        start = self._sum({one: kept for one, kept in known.items() if one not in parts.edges})
+        cells = [(names.cells(row["sources"], row["counts"]), 1)]
         for stretch, is_added in parts.edges.items():
             if kept := known.get(stretch):
                 cells.append((kept.cells, 1 if is_added else -1))
-        return era.names.named(era.names.total(start, cells))
+        return names.named(names.total(start, cells))
 
-    def _sum(self, era: _Era, known: _Known) -> Counts:
+    def _sum(self, known: _Known) -> Counts:
         """Of all of these; the last few sums are kept, since most ranges have the same days and hours as one before."""
         stretches = tuple(known)
         kept = self._sums.pop(stretches, None)
         if kept is None or any(one is not other for one, other in zip(kept.parts, known.values(), strict=True)):
-            total = era.names.total(np.zeros(0, np.int64), [(part.cells, 1) for part in known.values()])
+            total = self._era.names.total(np.zeros(0, np.int64), [(part.cells, 1) for part in known.values()])
             kept = _Sum(tuple(known.values()), total)
         self._sums[stretches] = kept
         if len(self._sums) > _MOST_SUMS:

@@ -9,7 +9,7 @@ from typing import Final
 
 from query_api.search import SearchFilter
 from query_api.source_stretches import Stretch
-from query_api.sql import TOP_SOURCES, counted, narrowed, positions_columns
+from query_api.sql import TOP_SOURCES, counted, each_of, narrowed, positions_columns
 from query_api.statement import Arguments, Statement
 from query_api.timeline import Level, Piece
 from stream_app.contract import COUNT_HOUR, COUNT_MINUTE, RETENTION_DROPS, ROLLUP_HOUR, ROLLUP_MINUTE, ROLLUP_TOTAL
@@ -75,12 +75,7 @@ def _events(arguments: Arguments, table: str, stretches: Sequence[Stretch]) -> s
 
 
 def _visited(arguments: Arguments, stretches: Sequence[Stretch]) -> str:
-    """One visit of each, whose bounds are w.a and w.z, and its place w.place; a subquery follows."""
-    pieces = [stretch.piece() for stretch in stretches]
-    starts = arguments.add([piece.start for piece in pieces])
-    ends = arguments.add([piece.end for piece in pieces])
-    bounds = f"unnest({starts}::timestamptz[], {ends}::timestamptz[])"
-    return f"{bounds} WITH ORDINALITY AS w (a, z, place) CROSS JOIN LATERAL"
+    return each_of(arguments, [stretch.piece() for stretch in stretches], with_place=True)
 
 
 def _by_source(arguments: Arguments, wanted: SearchFilter, cut: Sequence[Piece]) -> str:

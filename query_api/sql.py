@@ -114,14 +114,15 @@ def counted(
     return " UNION ALL ".join(parts)
 
 
-def each_of(arguments: Arguments, windows: Sequence[Window]) -> str:
-    """`FROM` one visit of each window, whose bounds are w.a and w.z; a subquery follows.
+def each_of(arguments: Arguments, windows: Sequence[Window | Piece], *, with_place: bool = False) -> str:
+    """`FROM` one visit of each window, whose bounds are w.a and w.z, and `with_place` w.place; a subquery follows.
 
     Joined freely, the planner reads the whole table instead.
     """
     starts = arguments.add([window.start for window in windows])
     ends = arguments.add([window.end for window in windows])
-    return f"unnest({starts}::timestamptz[], {ends}::timestamptz[]) AS w (a, z) CROSS JOIN LATERAL"
+    visit = "WITH ORDINALITY AS w (a, z, place)" if with_place else "AS w (a, z)"
+    return f"unnest({starts}::timestamptz[], {ends}::timestamptz[]) {visit} CROSS JOIN LATERAL"
 
 
 def in_interval(arguments: Arguments, interval: timedelta) -> str:
